@@ -1,0 +1,82 @@
+"""``ganseg segment``: a scan goes in, a mask comes out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .terminal import Subparsers, print_json, warn, wrong_use
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Declare the arguments."""
+    parser = subparsers.add_parser(
+        "segment",
+        description="Segment a scan. The mask lies on the scan's own grid; its name decides the format "
+        "(.seg.nrrd, .nrrd, .nii, .nii.gz, .mha, .mhd).",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "input",
+        nargs="+",
+        type=Path,
+        metavar="INPUT",
+        help="a DICOM folder (or one file of the series), .nrrd, .nhdr, .nii, .nii.gz, .mha or .mhd; "
+        "one for each channel of the model, on one grid",
+    )
+    parser.add_argument("--output", "-o", required=True, type=Path, metavar="MASK", help="the mask to write")
+    parser.add_argument(
+        "--model", metavar="ID|PATH", help="a model's id or package (default: the one for the scan's modality)"
+    )
+    parser.add_argument("--domain", metavar="NAME", help="the domain, for models that have several")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
+    parser.add_argument(
+        "--reference", type=Path, metavar="FILE|FOLDER", help="a mask, or a folder of PNG slices, to compare with"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="segment even if the model was not made for the scan's modality"
+    )
+    parser.add_argument(
+        "--series",
+        action="append",
+        default=[],
+        metavar="UID",
+        help="the series to take from a folder with several; once for each INPUT",
+    )
+    parser.add_argument("--overlay", type=Path, metavar="PNG", help="write a picture of slices with the mask")
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment, write, and say what was found."""
+    if args.series and len(args.series) != len(args.input):
+        raise wrong_use(
+            f"{len(args.input)} inputs and {len(args.series)} series do not fit together.",
+            "Give --series once for each INPUT, in the same order, or not at all.",
+        )
+    if args.overlay is not None and args.overlay.suffix.lower() != ".png":
+        raise wrong_use(f"The picture {args.overlay.name} is not a .png.", "End its name with .png.")
+    from .workflow import segment_scan
+
+    outcome = segment_scan(
+        args.input,
+        args.output,
+        series=args.series,
+        model=args.model,
+        domain=args.domain,
+        device=args.device,
+        force=args.force,
+        reference=args.reference,
+        overlay=args.overlay,
+    )
+    warn(outcome.result.warnings)
+    if args.json:
+        print_json(outcome.to_dict())
+        return 0
+    outcome.print_table()
+    card = outcome.package.card
+    print(f"\n{card.title} ({card.id} {card.version}), {outcome.result.seconds:.1f} s on {outcome.result.device}")
+    print(f"mask     {outcome.output}")
+    if outcome.overlay is not None:
+        print(f"picture  {outcome.overlay}")
+    return 0

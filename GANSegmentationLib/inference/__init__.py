@@ -1,0 +1,24 @@
+"""Volumes and a model to a labelmap: device, network, checks, the streaming predictor, and cleaning."""
+
+from .checks import Warning_, check_input, resolve_domain
+from .crf import CrfSettings
+from .device import DeviceChoice, choose_device
+from .network import load_network
+from .postprocess import PostProcessReport, postprocess
+from .predictor import Predictor, Result
+from .progress import Progress
+
+__all__ = [
+    "CrfSettings",
+    "DeviceChoice",
+    "PostProcessReport",
+    "Predictor",
+    "Progress",
+    "Result",
+    "Warning_",
+    "check_input",
+    "choose_device",
+    "load_network",
+    "postprocess",
+    "resolve_domain",
+]

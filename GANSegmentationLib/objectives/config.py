@@ -1,0 +1,74 @@
+"""Frozen configurations of objectives, and the networks they name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from torch import nn
+
+from .. import networks
+from ..errors import GANSegmentationError
+from ..networks.config import NetworkConfig, check
+from ..settings import read_settings, write_settings
+
+T = TypeVar("T", bound="ObjectiveConfig")
+
+
+class ObjectiveConfig:
+    """Base of the frozen dataclasses that describe an objective."""
+
+    @classmethod
+    def from_dict(cls: type[T], fields: Mapping[str, Any]) -> T:
+        """The configuration that a JSON object describes; ``invalid_objective`` for an unknown key or a wrong type."""
+        return read_settings(cls, fields, code="invalid_objective")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as plain JSON types."""
+        return write_settings(self)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network by name with its complete, checked configuration."""
+
+    name: str
+    config: NetworkConfig
+
+    def build(self, initialisation: networks.Initialisation) -> nn.Module:
+        """A new network with its first weights drawn."""
+        return networks.initialise(networks.build(self.name, self.config), initialisation)
+
+
+def network_spec(fields: Mapping[str, Any], role: str, defaults: Mapping[str, Any] | None = None) -> NetworkSpec:
+    """The network that ``{"name": ..., "config": {...}}`` describes, checked to be of the role.
+
+    Raises
+    ------
+    GANSegmentationError
+        ``invalid_objective`` for another shape or role; what `networks.read_network_config` raises.
+    """
+    unknown = set(fields) - {"name", "config"}
+    if unknown or not isinstance(fields.get("name"), str):
+        raise GANSegmentationError(
+            "invalid_objective",
+            f"The {role} is described by {dict(fields)!r}.",
+            action='Write {"name": "...", "config": {...}}.',
+        )
+    name, config = fields["name"], fields.get("config", {})
+    found = networks.entry(name)
+    if found.role != role:
+        raise GANSegmentationError(
+            "invalid_objective",
+            f"{name} is a {found.role}, and a {role} is needed.",
+            action=f"Choose one of {', '.join(networks.names(role))}.",  # type: ignore[arg-type]
+        )
+    if isinstance(config, Mapping) and defaults:
+        config = {**defaults, **config}
+    return NetworkSpec(name, networks.read_network_config(name, config))
+
+
+def check_objective(condition: bool, config: object, problem: str, *, action: str = "") -> None:
+    """Raises ``invalid_objective`` naming the configuration's class and the problem unless `condition`."""
+    check(condition, config, problem, code="invalid_objective", action=action)

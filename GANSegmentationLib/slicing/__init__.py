@@ -1,0 +1,25 @@
+"""Volumes to network-ready slices, and the labels of slices back to the volume: plane, neighbours, intensity, size."""
+
+from .normalisation import IntensityMap, Normalisation, Percentiles, Window, ZScore, value_range
+from .orientation import FLIPS, PLANES, SliceOrientation, orient
+from .resize import labels_from_scores, resize
+from .stack import NEIGHBOURS, LabelAssembler, SliceSpec, SliceStack
+
+__all__ = [
+    "FLIPS",
+    "NEIGHBOURS",
+    "PLANES",
+    "IntensityMap",
+    "LabelAssembler",
+    "Normalisation",
+    "Percentiles",
+    "SliceOrientation",
+    "SliceSpec",
+    "SliceStack",
+    "Window",
+    "ZScore",
+    "labels_from_scores",
+    "orient",
+    "resize",
+    "value_range",
+]

@@ -1,0 +1,172 @@
+"""Twin models become releases: measured against each other on the same patients, the better one the default."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..datasets.dataset import Dataset
+from ..datasets.splits import Split
+from ..errors import GANSegmentationError
+from ..inference import Predictor
+from ..metrics import Interval
+from ..models import Card, MetricFact, Package, write_package
+from .evaluation import CaseScore, evaluate, paired_difference, summarise
+from .export import fact_of, metric_facts
+
+
+@dataclass(frozen=True)
+class Release:
+    """What came of it: the packages that were written, the default one first, and by how much it is better.
+
+    ``difference`` is the mean paired difference of Dice over the score source's validation cases, default minus other.
+    """
+
+    default: Path
+    other: Path
+    difference: Interval
+
+
+def release_twins(
+    packages: tuple[Package, Package],
+    dataset: Dataset,
+    validation: Sequence[str],
+    folder: Path,
+    *,
+    source: str | None,
+    test: Dataset | None = None,
+    device: str = "auto",
+    report: Callable[[int, int, str], None] | None = None,
+) -> Release:
+    """Write both packages into `folder` with what was measured on their cards.
+
+    The package with the higher mean Dice over the validation cases of `source` becomes the default for its modalities;
+    test cases never decide. Each card gets its own figures, its difference to its twin on every source with a 95 %
+    bootstrap interval, and, with `test`, the figures of each test case.
+
+    Parameters
+    ----------
+    packages:
+        Two models of one generator and one split.
+    validation:
+        The names of the validation cases in `dataset`.
+    test:
+        Cases that neither model has seen.
+
+    Raises
+    ------
+    GANSegmentationError
+        ``not_twins`` if the packages have one id, or their splits are not that of `dataset` and `validation`;
+        ``patient_leakage`` if a test case belongs to a patient whom the models know; ``no_cases`` if no validation case
+        of `source` can decide; what the predictor and `write_package` raise.
+    """
+    _require_twins(packages, dataset, validation)
+    if test is not None:
+        _require_unseen(packages[0], dataset, validation, test)
+    predictors = [Predictor(package, device) for package in packages]
+    scores = [evaluate(predictor, dataset, validation, report=report) for predictor in predictors]
+    tests: list[list[CaseScore]] = [[], []]
+    if test is not None:
+        names = [case.id for case in test.cases]
+        tests = [evaluate(predictor, test, names, report=report) for predictor in predictors]
+    decisive = paired_difference(scores[0], scores[1], source)
+    if decisive.n == 0:
+        raise GANSegmentationError(
+            "no_cases",
+            f"No validation case{f' of the source {source}' if source else ''} can tell which model is better.",
+            action="Choose validation cases of the source that the preset scores by.",
+        )
+    first = decisive.mean >= 0
+    default, other = (0, 1) if first else (1, 0)
+    paths = {}
+    for index in (default, other):
+        package, twin = packages[index], packages[1 - index]
+        facts = (
+            *metric_facts(summarise(scores[index])),
+            *_differences(scores[index], scores[1 - index], twin.card.id),
+            *(fact for score in tests[index] for fact in _test_facts(score)),
+        )
+        card = replace(
+            package.card, metrics=facts, default_for=package.card.modalities if index == default else (), files={}
+        )
+        # Written and not copied: the card's checksums are those of the new package.
+        paths[index] = write_package(
+            folder / f"{card.id}.ganseg", card, package.weights(), package.labels, package.preview()
+        )
+    difference = paired_difference(scores[default], scores[other], source)
+    return Release(paths[default], paths[other], difference)
+
+
+def _require_twins(packages: tuple[Package, Package], dataset: Dataset, validation: Sequence[str]) -> None:
+    """Two models, both trained on all cases of their sources but the validation cases: what the cards' hash says."""
+    first, second = (package.card for package in packages)
+    if first.id == second.id:
+        raise GANSegmentationError(
+            "not_twins",
+            f"Both models are called {first.id}.",
+            cause="The same model was given twice.",
+            action="Give two models.",
+        )
+    for card in (first, second):
+        if not was_held_out(card, dataset, validation):
+            raise GANSegmentationError(
+                "not_twins",
+                f"{card.id} was not trained with these validation cases held out.",
+                cause="The cases were chosen by hand, the dataset was prepared differently, or the models have "
+                "different splits: a figure on their cards would come from patients who have trained.",
+                action="Give the dataset that both were trained on and leave the choice of patients to the preset.",
+            )
+
+
+def was_held_out(card: Card, dataset: Dataset, validation: Sequence[str]) -> bool:
+    """Whether the model was trained on all cases of its sources but these: whether the split's hash says so."""
+    sources, held_out = {data.name for data in card.training.data}, set(validation)
+    train = tuple(case.id for case in dataset.cases if case.source in sources and case.id not in held_out)
+    return Split(train, tuple(validation)).sha256 == card.training.split_sha256
+
+
+def _require_unseen(package: Package, dataset: Dataset, validation: Sequence[str], test: Dataset) -> None:
+    """No test case is of a patient, or holds the very slices, of a training or validation case."""
+    sources = {data.name for data in package.card.training.data}
+    known = [case for case in dataset.cases if case.source in sources or case.id in set(validation)]
+    patients, fingerprints = {case.patient for case in known}, {case.fingerprint for case in known}
+    for case in test.cases:
+        if case.patient in patients or case.fingerprint in fingerprints:
+            raise GANSegmentationError(
+                "patient_leakage",
+                f"The test case {case.id} is of a patient who has trained or validated.",
+                cause="The test dataset was prepared from the training data.",
+                action="Give a dataset of patients whom the models have never seen.",
+            )
+
+
+def _differences(ours: Sequence[CaseScore], theirs: Sequence[CaseScore], twin: str) -> list[MetricFact]:
+    comment = f"Dice minus that of {twin} on the same cases, paired, 95 % bootstrap interval"
+    differences = {
+        source: paired_difference(ours, theirs, source) for source in sorted({score.source for score in ours})
+    }
+    return [
+        fact_of("dice_difference", source, "validation", difference, comment)
+        for source, difference in differences.items()
+        if difference.n
+    ]
+
+
+def _test_facts(score: CaseScore) -> list[MetricFact]:
+    """The figures of one unseen case; no interval, for one patient has none."""
+    comment = f"one patient ({score.case}), never used in training or validation"
+    values = {
+        "dice": (score.dice, "1"),
+        "iou": (score.iou, "1"),
+        "hd_mm": (score.hd_mm, "mm"),
+        "hd95_mm": (score.hd95_mm, "mm"),
+        "assd_mm": (score.assd_mm, "mm"),
+        "chaos_score": (score.chaos_score, "1"),
+    }
+    return [
+        MetricFact(name, score.source, "test", 1, round(value, 4), None, unit, comment)
+        for name, (value, unit) in values.items()
+        if value is not None and math.isfinite(value)
+    ]

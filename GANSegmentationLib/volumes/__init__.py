@@ -1,0 +1,36 @@
+"""What a scan is: its grid, its voxels, its labels, and the files they come from and go to."""
+
+from .dicom import SeriesInfo, find_series, list_series, read_series
+from .geometry import LPS_TO_RAS, Geometry
+from .grids import place_on_grid
+from .labelmap import Labelmap
+from .labelmap_files import LABELMAP_SUFFIXES, read_labelmap, write_labelmap
+from .scans import read_volume, write_volume
+from .segment_table import format_segment_table, parse_segment_table, read_segment_table, write_segment_table
+from .segments import Code, Segment
+from .slicer_segmentation import serialise_terminology
+from .volume import Volume
+
+__all__ = [
+    "LABELMAP_SUFFIXES",
+    "LPS_TO_RAS",
+    "Code",
+    "Geometry",
+    "Labelmap",
+    "Segment",
+    "SeriesInfo",
+    "Volume",
+    "find_series",
+    "format_segment_table",
+    "list_series",
+    "parse_segment_table",
+    "place_on_grid",
+    "read_labelmap",
+    "read_segment_table",
+    "read_series",
+    "read_volume",
+    "serialise_terminology",
+    "write_labelmap",
+    "write_segment_table",
+    "write_volume",
+]

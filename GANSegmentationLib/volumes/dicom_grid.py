@@ -1,0 +1,305 @@
+"""From the headers of a DICOM series to one regular grid, or the reason why there is none.
+
+The grid follows from Image Position and Image Orientation (Patient) alone (PS3.3 C.7.6.2.1.1). Slice Thickness says how
+thick the tissue is that a slice shows, not how far the next slice is away, and is never used.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import GANSegmentationError
+from .dicom_header import ENHANCED_CLASSES, SliceHeader, Vector, read_facts
+from .geometry import Geometry
+
+Matrix = npt.NDArray[np.float64]
+
+ORIENTATION_TOLERANCE = 1e-4
+"""Two slices are parallel if no component of their axes differs by more."""
+
+UNIT_TOLERANCE = 1e-3
+"""The axes of a header may miss unit length and a right angle by as much: headers are rounded."""
+
+STEP_TOLERANCE = 0.02
+"""A slice may lie off its place on the regular grid by this part of the step ..."""
+
+STEP_TOLERANCE_MM = 0.01
+"""... or by as much, whichever is larger."""
+
+TILT_TOLERANCE = 0.1
+"""A slice may be shifted sideways against the first by this part of a pixel; more is a tilted gantry."""
+
+_WHAT_VARIES = {
+    "TemporalPositionIdentifier": "time points",
+    "EchoTime": "echo times",
+    "DiffusionBValue": "b-values",
+    "TriggerTime": "trigger times",
+    "InversionTime": "inversion times",
+    "FlipAngle": "flip angles",
+    "AcquisitionNumber": "acquisitions",
+    "AcquisitionTime": "acquisition times",
+    "ImageType": "kinds of image",
+    "ConvolutionKernel": "reconstruction kernels",
+}
+
+
+def arrange(headers: Sequence[SliceHeader]) -> tuple[tuple[SliceHeader, ...], Geometry]:
+    """The images of one series in the order of their slices, and the grid that they make.
+
+    Localizers among other images are left out. Slices ascend along the normal, the cross product of the row and the
+    column direction, as ITK sorts them.
+
+    Raises
+    ------
+    GANSegmentationError
+        ``colour_image``, ``multi_frame``, ``no_position``, ``no_pixel_spacing``, ``mixed_sizes``,
+        ``mixed_orientations``, ``single_slice``, ``four_dimensional``, ``duplicate_slices``, ``gantry_tilt``,
+        ``missing_slices`` or ``uneven_slices``: what the series is instead of a volume, with the files that show it.
+    """
+    images = [header for header in headers if not header.format.is_localizer] or list(headers)
+    _check_kind(images)
+    axes = _common_axes(images)
+    _check_one_size(images)
+    normal = axes[:, 2]
+    points = np.array([image.position for image in images], dtype=np.float64)
+    order = np.argsort(points @ normal, kind="stable")
+    images = [images[index] for index in order]
+    points = points[order]
+    first = images[0].format
+    assert first.pixel_spacing is not None
+    row_step, column_step = first.pixel_spacing
+    step = _slice_step(images, points, normal, min(row_step, column_step))
+    geometry = Geometry(
+        size=(first.columns, first.rows, len(images)),
+        spacing=(column_step, row_step, step),
+        origin=(points[0, 0], points[0, 1], points[0, 2]),
+        direction=tuple(axes.ravel().tolist()),
+    )
+    return tuple(images), geometry
+
+
+def _check_kind(images: Sequence[SliceHeader]) -> None:
+    """Refuses what is not a stack of single grey images with a place in the patient."""
+    for image in images:
+        form = image.format
+        if form.samples != 1 or not form.photometric.startswith("MONOCHROME"):
+            raise GANSegmentationError(
+                "colour_image",
+                f"{image.path.name} is a colour image ({form.photometric or 'unknown colours'}).",
+                cause="It is a screenshot, a report page or a map computed by a workstation, not a scan.",
+                action="Choose the series of the scan itself.",
+            )
+        if form.frames > 1 or form.sop_class in ENHANCED_CLASSES:
+            kind = ENHANCED_CLASSES.get(form.sop_class, "a multi-frame")
+            raise GANSegmentationError(
+                "multi_frame",
+                f"{image.path.name} is {kind} image with {form.frames} frame(s) in one file, which is not read.",
+                cause="The scanner or archive exported the series as one enhanced object.",
+                action="Export it as single-frame DICOM, or load it in 3D Slicer and save the volume as NRRD.",
+            )
+    without = [image for image in images if image.position is None or image.format.orientation is None]
+    if without:
+        raise GANSegmentationError(
+            "no_position",
+            f"{_files(without)}: no position or orientation in the patient.",
+            cause="It is a screenshot, a projection image, or anonymising removed the geometry.",
+            action="Choose the series of the scan itself, or export it again with its geometry.",
+        )
+    without = [image for image in images if image.format.pixel_spacing is None]
+    if without:
+        raise GANSegmentationError(
+            "no_pixel_spacing",
+            f"{_files(without)}: no Pixel Spacing, so the size of a pixel is not known.",
+            cause="It is not a tomographic image, or anonymising removed the tag.",
+            action="Export the series again with its geometry.",
+        )
+
+
+def _check_one_size(images: Sequence[SliceHeader]) -> None:
+    sizes = Counter((image.format.rows, image.format.columns) for image in images)
+    spacings = {image.format.pixel_spacing for image in images}
+    reference = np.array(images[0].format.pixel_spacing)
+    same_spacing = all(np.allclose(reference, spacing, rtol=1e-5, atol=0) for spacing in spacings if spacing)
+    if len(sizes) == 1 and same_spacing:
+        return
+    listed = ", ".join(f"{count} x ({rows} rows, {columns} columns)" for (rows, columns), count in sizes.items())
+    if len(sizes) == 1:
+        listed = ", ".join(f"{spacing} mm" for spacing in sorted(spacing for spacing in spacings if spacing))
+    raise GANSegmentationError(
+        "mixed_sizes",
+        f"The images of the series have different sizes or pixel spacings: {listed}.",
+        cause="Two reconstructions were put into one series.",
+        action="Put each reconstruction into a folder of its own and choose one.",
+    )
+
+
+def _common_axes(images: Sequence[SliceHeader]) -> Matrix:
+    """The 3 x 3 matrix whose columns are the unit vectors along columns index, rows index and the normal."""
+    groups: dict[Vector, list[SliceHeader]] = {}
+    for image in images:
+        orientation = image.format.orientation
+        assert orientation is not None
+        for known, members in groups.items():
+            if np.abs(np.subtract(known, orientation)).max() <= ORIENTATION_TOLERANCE:
+                members.append(image)
+                break
+        else:
+            groups[orientation] = [image]
+    if len(groups) > 1:
+        listed = "; ".join(f"{_files(members)} along {_plane(known)}" for known, members in groups.items())
+        raise GANSegmentationError(
+            "mixed_orientations",
+            f"The images of the series do not lie parallel: {len(groups)} orientations ({listed}).",
+            cause="It is a localizer, a radial or a reformatted series.",
+            action="Choose a series of parallel slices, or put the parallel ones into a folder of their own.",
+        )
+    first = next(iter(groups))
+    row, column = np.array(first[:3]), np.array(first[3:])
+    lengths = np.array([np.linalg.norm(row), np.linalg.norm(column)])
+    if np.abs(lengths - 1).max() > UNIT_TOLERANCE or abs(row @ column) > UNIT_TOLERANCE:
+        raise GANSegmentationError(
+            "no_position",
+            f"The orientation {first} of {images[0].path.name} is not a pair of orthogonal unit vectors.",
+            cause="The header is damaged.",
+            action="Export the series again.",
+        )
+    row = row / lengths[0]
+    normal = np.cross(row, column)
+    normal = normal / np.linalg.norm(normal)
+    # Rounded headers are made exactly orthogonal; exact ones stay as they are.
+    column = np.cross(normal, row)
+    axes: Matrix = np.stack([row, column, normal], axis=1) + 0.0  # no negative zeros
+    return axes
+
+
+def _slice_step(images: Sequence[SliceHeader], points: Matrix, normal: Matrix, pixel: float) -> float:
+    """The distance of neighbouring slices, mm, of slices sorted along the normal."""
+    if len(images) == 1:
+        spacing = images[0].format.slice_spacing
+        if spacing is None:
+            raise GANSegmentationError(
+                "single_slice",
+                f"The series has a single slice, {images[0].path.name}, and no Spacing Between Slices.",
+                cause="Without a second slice nothing says how deep a voxel is (Slice Thickness does not).",
+                action="Choose the whole series; a single exported slice cannot be segmented as a volume.",
+            )
+        return spacing
+    heights = points @ normal
+    gaps = np.diff(heights)
+    _check_positions_differ(images, gaps)
+    step = float((heights[-1] - heights[0]) / (len(images) - 1))
+    _check_tilt(images, points, heights, normal, pixel)
+    _check_even(images, heights, gaps, step)
+    return step
+
+
+def _check_positions_differ(images: Sequence[SliceHeader], gaps: Matrix) -> None:
+    alike = gaps <= STEP_TOLERANCE_MM
+    if not alike.any():
+        return
+    # Consecutive images at one position are one group.
+    starts = np.flatnonzero(np.concatenate([[True], ~alike]))
+    groups = [list(part) for part in np.split(np.array(images, dtype=object), starts[1:])]
+    counts = {len(group) for group in groups}
+    repeated = next(group for group in groups if len(group) > 1)
+    what = _what_varies([image.path for image in repeated])
+    if len(counts) == 1 and len(groups) > 1:
+        count = len(repeated)
+        raise GANSegmentationError(
+            "four_dimensional",
+            f"The series is four-dimensional: {count} images at each of {len(groups)} slice positions"
+            + (f" ({what})." if what else "."),
+            cause="It is a time series, or several echoes, phases or reconstructions share one series.",
+            action="Put the images of one of them into a folder of their own, or save one volume of it from 3D Slicer.",
+        )
+    raise GANSegmentationError(
+        "duplicate_slices",
+        f"{len(repeated)} images lie at the same position: {_files(repeated)}" + (f" ({what})." if what else "."),
+        cause="A slice was copied twice, or two scans share one series.",
+        action="Leave one image for each position in the folder.",
+        details=", ".join(str(image.path) for image in repeated),
+    )
+
+
+def _what_varies(paths: Sequence[Path]) -> str:
+    """Which of the usual tags differ between images at one position, in words."""
+    facts = [read_facts(path, tuple(_WHAT_VARIES)) for path in paths]
+    found = []
+    for keyword, words in _WHAT_VARIES.items():
+        count = len({fact.get(keyword, "") for fact in facts})
+        if count > 1:
+            found.append(f"{count} {words}")
+    return ", ".join(found)
+
+
+def _check_tilt(images: Sequence[SliceHeader], points: Matrix, heights: Matrix, normal: Matrix, pixel: float) -> None:
+    sideways = (points - points[0]) - np.outer(heights - heights[0], normal)
+    shift = np.linalg.norm(sideways, axis=1)
+    if shift.max() <= TILT_TOLERANCE * pixel:
+        return
+    angle = float(np.degrees(np.arctan2(shift[-1], heights[-1] - heights[0])))
+    linear = np.outer((heights - heights[0]) / (heights[-1] - heights[0]), sideways[-1])
+    if np.abs(sideways - linear).max() > TILT_TOLERANCE * pixel:
+        worst = int(np.linalg.norm(sideways - linear, axis=1).argmax())
+        raise GANSegmentationError(
+            "uneven_slices",
+            f"The slices are shifted sideways against each other, {images[worst].path.name} the most "
+            f"({shift[worst]:.2f} mm).",
+            cause="Blocks of slices were planned separately, or two scans share one series.",
+            action="Choose a series with one regular stack of slices.",
+        )
+    raise GANSegmentationError(
+        "gantry_tilt",
+        f"The slices are not stacked along their normal: they are sheared by {angle:.2f} degrees "
+        f"({shift.max():.2f} mm over the stack).",
+        cause="The CT was taken with a tilted gantry (or its angle was rounded), so its voxels are no boxes.",
+        action="Correct the tilt first (3D Slicer: load the series with the acquisition geometry regularisation and "
+        "harden the transform), then use the corrected volume.",
+    )
+
+
+def _check_even(images: Sequence[SliceHeader], heights: Matrix, gaps: Matrix, step: float) -> None:
+    regular = heights[0] + step * np.arange(len(images))
+    tolerance = max(STEP_TOLERANCE * step, STEP_TOLERANCE_MM)
+    if np.abs(heights - regular).max() <= tolerance:
+        return
+    usual = float(np.median(gaps))
+    odd = np.flatnonzero(np.abs(gaps - usual) > max(STEP_TOLERANCE * usual, STEP_TOLERANCE_MM))
+    listed = ", ".join(
+        f"{gaps[index]:.3f} mm between {images[index].path.name} and {images[index + 1].path.name}" for index in odd[:3]
+    )
+    more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
+    multiples = gaps[odd] / usual
+    whole = bool(len(odd)) and bool(np.all(multiples > 1.5)) and np.allclose(multiples, np.round(multiples), atol=0.05)
+    if whole:
+        missing = int(np.round(multiples - 1).sum())
+        raise GANSegmentationError(
+            "missing_slices",
+            f"{missing} slice(s) seem to be missing: slices are {usual:.3f} mm apart, but {listed}{more}.",
+            cause="The export or copy of the series was not complete.",
+            action="Export the series again; the grid of an incomplete series would be wrong.",
+        )
+    raise GANSegmentationError(
+        "uneven_slices",
+        f"The slices are not evenly spaced: mostly {usual:.3f} mm apart, but {listed}{more}."
+        if len(odd)
+        else f"The slices are not evenly spaced: their steps drift between {gaps.min():.3f} and {gaps.max():.3f} mm.",
+        cause=f"Slices may lie {100 * STEP_TOLERANCE:.0f} % of the step off a regular grid; these are farther. "
+        "The scan has blocks of different spacing, or two scans share one series.",
+        action="Choose an evenly spaced series, or resample the volume to an even grid first.",
+    )
+
+
+def _files(images: Sequence[SliceHeader]) -> str:
+    names = ", ".join(image.path.name for image in images[:3])
+    return names + (f" and {len(images) - 3} more" if len(images) > 3 else "")
+
+
+def _plane(orientation: Vector) -> str:
+    normal = np.abs(np.cross(orientation[:3], orientation[3:]))
+    return ("sagittal", "coronal", "axial")[int(normal.argmax())] + " slices"
