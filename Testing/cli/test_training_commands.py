@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from GANSegmentationLib.cli import main
-from GANSegmentationLib.training.checkpoint import load_checkpoint
-from Testing.training.conftest import assert_same_state, tiny_preset
+from Testing.training.conftest import tiny_preset
 
 
 @pytest.fixture(scope="module")
@@ -167,31 +162,3 @@ def test_what_cannot_be_trained_is_said_before_training(
     error = capsys.readouterr().err
     assert said in error and "Traceback" not in error and "internal_error" not in error
     assert not list(run.glob("*.ckpt"))
-
-
-def test_a_run_killed_between_epochs_goes_on_as_if_nothing_had_happened(prepared: Path, tmp_path: Path) -> None:
-    preset = tmp_path / "tiny.json"
-    plain = tiny_preset("conditional")
-    preset.write_text(json.dumps(plain | {"epochs": 3, "steps_per_epoch": 4}))
-    command = [sys.executable, "-m", "GANSegmentationLib", "train", str(preset), "--data", str(prepared),
-               "--device", "cpu", "--workers", "1", "--output"]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-    killed = subprocess.Popen([*command, str(tmp_path / "killed")], env=environment, stderr=subprocess.DEVNULL)
-    first = tmp_path / "killed" / "last.ckpt"
-    deadline = time.monotonic() + 60
-    while not first.exists() and killed.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    killed.kill()
-    killed.wait()
-    assert first.exists() and load_checkpoint(first)["epoch"] < 3, "it was killed on the way"
-
-    # --stop-after takes the export away, which is not what is asked here; 0 workers must make no difference.
-    finish = ["--stop-after", "2"]
-    # In processes of their own as well: sums over another number of threads differ in the last bits.
-    subprocess.run([*command, str(tmp_path / "killed"), "--resume", *finish], env=environment, check=True)
-    whole = [*command[:-2], "0", "--output", str(tmp_path / "whole"), *finish]
-    subprocess.run(whole, env=environment, check=True)
-    assert_same_state(load_checkpoint(first), load_checkpoint(tmp_path / "whole" / "last.ckpt"))
-    killed_log, whole_log = ((tmp_path / run / "log.csv").read_text().splitlines() for run in ("killed", "whole"))
-    assert len(killed_log) == len(whole_log) == 3

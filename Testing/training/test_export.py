@@ -17,6 +17,7 @@ from PIL import Image
 from GANSegmentationLib.datasets import Dataset, patient_split, prepare
 from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.inference import Predictor
+from GANSegmentationLib.metrics import score_masks
 from GANSegmentationLib.models import Package, PostProcessing, open_package, write_package
 from GANSegmentationLib.training import (
     CaseScore,
@@ -33,6 +34,7 @@ from GANSegmentationLib.training.checkpoint import load_checkpoint, save_checkpo
 from GANSegmentationLib.training.evaluation import case_volume
 from GANSegmentationLib.training.export import _half, choose
 from GANSegmentationLib.training.preflight import run_facts
+from GANSegmentationLib.training.release import _test_facts
 from Testing.inference.conftest import WINDOW, threshold_network
 from Testing.layouts import write_lits_volume
 from Testing.training.conftest import tiny_preset
@@ -308,3 +310,29 @@ def test_validation_chooses_the_post_processing_and_volumes_alone_are_cleaned(
     assert len({line.partition(": ")[2] for line in said[:4]}) == 4, "each candidate is measured for itself"
     plain = evaluate(Predictor(open_package(path), "cpu"), islands, ["lits_v01"], postprocessing=PostProcessing())
     assert plain[0].dice < 0.96
+
+
+def test_every_figure_of_an_unseen_case_keeps_its_name_and_unit() -> None:
+    score = CaseScore("c", "p", "chaos_ct", 3, 0.9, 0.8, 0.7, 0.6, 0.5, 40.0, 20.0, 10.0, 75.0)
+    facts = {fact.name: (fact.mean, fact.unit, fact.split, fact.n) for fact in _test_facts(score)}
+    assert facts == {
+        "dice": (0.9, "1", "test", 1),
+        "iou": (0.8, "1", "test", 1),
+        "hd_mm": (40.0, "mm", "test", 1),
+        "hd95_mm": (20.0, "mm", "test", 1),
+        "assd_mm": (10.0, "mm", "test", 1),
+        "chaos_score": (75.0, "1", "test", 1),
+    }
+    nothing_found = replace(score, dice=0.0, hd_mm=math.inf, hd95_mm=math.inf, assd_mm=None)
+    assert {fact.name for fact in _test_facts(nothing_found)} == {"dice", "iou", "chaos_score"}
+
+
+def test_distances_are_measured_with_the_case_s_spacing(package: Package, dataset: Dataset) -> None:
+    case = replace(dataset.by_id["lits_v00"], spacing_zyx=(3.0, 1.5, 0.75))
+    spaced = Dataset(dataset.folder, (case,), dataset.labels)
+    predictor = Predictor(package, "cpu")
+    (score,) = evaluate(predictor, spaced, [case.id])
+    found = predictor.segment([case_volume(spaced, case)]).labelmap.array > 0
+    expected = score_masks(found, np.asarray(spaced.masks(case)) > 0, (3.0, 1.5, 0.75))
+    assert (score.hd_mm, score.hd95_mm, score.assd_mm) == (expected.hd_mm, expected.hd95_mm, expected.assd_mm)
+    assert score.hd_mm is not None and score.hd_mm > 0 and score.chaos_score is not None
