@@ -195,7 +195,8 @@ class GANSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if index != self.ui.modelComboBox.currentIndex:
             self.ui.modelComboBox.setCurrentIndex(index)
         chosen = [model for model in self.logic.models() if model.card.id == self._parameterNode.modelId]
-        self.ui.modelDetailsLabel.text = describeModel(chosen[0]) if chosen else ""
+        self.ui.modelDetailsLabel.text = summarizeModel(chosen[0]) if chosen else ""
+        self.ui.modelDetailsLabel.toolTip = describeModel(chosen[0]) if chosen else ""
 
     def onModelChanged(self, index):
         if self._parameterNode and index >= 0:
@@ -285,11 +286,35 @@ class GANSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             slicer.util.errorDisplay(str(error), detailedText=error.details)
 
 
+def summarizeModel(model) -> str:
+    """The few lines on a model that everybody reads before a run; the panel is narrow, the rest is the tooltip's."""
+    card = model.card
+    lines = [
+        _("Finds {segments} in {modalities}.").format(
+            segments=", ".join(segment.name for segment in model.labels), modalities=" / ".join(card.modalities)
+        )
+    ]
+    dice = next((fact for fact in card.metrics if fact.name.lower() == "dice"), None)
+    if dice:
+        lines.append(
+            _("Dice {mean:.3f} on {split}, n = {n}.").format(mean=dice.mean, split=dice.split, n=dice.n)
+            if dice.ci95 is None
+            else _("Dice {mean:.3f} ({low:.3f} to {high:.3f}) on {split}, n = {n}.").format(
+                mean=dice.mean, low=dice.ci95[0], high=dice.ci95[1], split=dice.split, n=dice.n
+            )
+        )
+    lines.append(_("Weights: {licence}. Point here for intended use and limits.").format(licence=card.weights_licence))
+    return "\n".join(lines)
+
+
 def describeModel(model) -> str:
-    """What a model finds, for whom and how well, for the panel: a line for each."""
+    """The whole card for a tooltip: a line for each heading, escaped, for a card's words are not markup."""
+    from html import escape
+
     from GANSegmentationLib.models import describe
 
-    return "\n".join(f"{heading}: {text}" for heading, text in describe(model))
+    lines = [f"<b>{escape(heading)}</b>: {escape(text)}" for heading, text in describe(model)]
+    return f"<p>{'<br>'.join(lines)}</p>"
 
 
 def describeProgress(progress) -> str:

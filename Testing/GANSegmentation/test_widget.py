@@ -77,7 +77,10 @@ def test_the_models_are_listed_with_a_choice_by_modality_first(widget):
 def test_a_chosen_model_is_described_and_kept_in_the_scene(widget, tiny_model):
     choose(widget, model=tiny_model)
     assert widget._parameterNode.modelId == tiny_model
-    assert "Not for use." in widget.ui.modelDetailsLabel.text
+    label = widget.ui.modelDetailsLabel
+    assert "Liver" in label.text and "CC" in label.text
+    assert label.text.count("\n") <= 3, "a narrow panel has no room for the whole card"
+    assert "Not for use." in label.toolTip and "Not for use." not in label.text
     widget.exit()
     widget.enter()
     assert widget.ui.modelComboBox.currentData == tiny_model
