@@ -11,15 +11,24 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/cli/models.py
   GANSegmentationLib/cli/prepare.py
   GANSegmentationLib/cli/segment.py
+  GANSegmentationLib/cli/synthesize.py
   GANSegmentationLib/cli/terminal.py
   GANSegmentationLib/cli/train.py
+  GANSegmentationLib/cli/translate.py
   GANSegmentationLib/cli/workflow.py
   GANSegmentationLib/datasets/__init__.py
   GANSegmentationLib/datasets/augmentation.py
   GANSegmentationLib/datasets/dataset.py
+  GANSegmentationLib/datasets/elastic.py
   GANSegmentationLib/datasets/importers.py
+  GANSegmentationLib/datasets/importers_em.py
+  GANSegmentationLib/datasets/importers_more.py
   GANSegmentationLib/datasets/integrity.py
+  GANSegmentationLib/datasets/likeness.py
+  GANSegmentationLib/datasets/memorisation.py
+  GANSegmentationLib/datasets/mixing.py
   GANSegmentationLib/datasets/prepare.py
+  GANSegmentationLib/datasets/pseudo_labels.py
   GANSegmentationLib/datasets/slices.py
   GANSegmentationLib/datasets/splits.py
   GANSegmentationLib/datasets/synthetic_patient/__init__.py
@@ -43,22 +52,29 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/inference/crf.py
   GANSegmentationLib/inference/device.py
   GANSegmentationLib/inference/network.py
+  GANSegmentationLib/inference/plausibility.py
   GANSegmentationLib/inference/postprocess.py
   GANSegmentationLib/inference/precision.py
   GANSegmentationLib/inference/predictor.py
   GANSegmentationLib/inference/progress.py
   GANSegmentationLib/inference/run_length.py
+  GANSegmentationLib/inference/synthesise.py
+  GANSegmentationLib/inference/tiles.py
+  GANSegmentationLib/inference/translate.py
   GANSegmentationLib/metrics/__init__.py
   GANSegmentationLib/metrics/bootstrap.py
   GANSegmentationLib/metrics/boxes.py
   GANSegmentationLib/metrics/chaos.py
   GANSegmentationLib/metrics/comparison.py
+  GANSegmentationLib/metrics/legacy.py
   GANSegmentationLib/metrics/nearest.py
   GANSegmentationLib/metrics/overlap.py
   GANSegmentationLib/metrics/pairing.py
   GANSegmentationLib/metrics/plain.py
+  GANSegmentationLib/metrics/ranking.py
   GANSegmentationLib/metrics/surface.py
   GANSegmentationLib/metrics/surface_dice.py
+  GANSegmentationLib/metrics/wilcoxon.py
   GANSegmentationLib/models/__init__.py
   GANSegmentationLib/models/card.py
   GANSegmentationLib/models/container.py
@@ -69,20 +85,47 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/models/package.py
   GANSegmentationLib/models/weights.py
   GANSegmentationLib/networks/__init__.py
+  GANSegmentationLib/networks/conditional_norm.py
   GANSegmentationLib/networks/config.py
+  GANSegmentationLib/networks/cyclegan.py
+  GANSegmentationLib/networks/entry.py
   GANSegmentationLib/networks/initialisation.py
   GANSegmentationLib/networks/layers.py
+  GANSegmentationLib/networks/lgan_critics.py
+  GANSegmentationLib/networks/multiscale_patch.py
   GANSegmentationLib/networks/patch_discriminators.py
   GANSegmentationLib/networks/pix2pix.py
+  GANSegmentationLib/networks/pix2pix_image.py
   GANSegmentationLib/networks/pix2pix_modern.py
   GANSegmentationLib/networks/registry.py
+  GANSegmentationLib/networks/segan.py
+  GANSegmentationLib/networks/segnet.py
+  GANSegmentationLib/networks/sriker_critic.py
+  GANSegmentationLib/networks/stargan.py
+  GANSegmentationLib/networks/uagan.py
+  GANSegmentationLib/networks/unet.py
+  GANSegmentationLib/networks/unet_ircad.py
+  GANSegmentationLib/networks/unet_sriker.py
+  GANSegmentationLib/networks/valid_padding.py
   GANSegmentationLib/objectives/__init__.py
+  GANSegmentationLib/objectives/adversary.py
   GANSegmentationLib/objectives/base.py
   GANSegmentationLib/objectives/conditional.py
   GANSegmentationLib/objectives/config.py
+  GANSegmentationLib/objectives/cycle.py
+  GANSegmentationLib/objectives/domain.py
+  GANSegmentationLib/objectives/domains.py
+  GANSegmentationLib/objectives/hard_masks.py
+  GANSegmentationLib/objectives/image_buffer.py
   GANSegmentationLib/objectives/losses.py
+  GANSegmentationLib/objectives/multiscale_l1.py
+  GANSegmentationLib/objectives/nothing.py
+  GANSegmentationLib/objectives/penalties.py
   GANSegmentationLib/objectives/registry.py
+  GANSegmentationLib/objectives/scores.py
   GANSegmentationLib/objectives/supervised.py
+  GANSegmentationLib/objectives/synthesis.py
+  GANSegmentationLib/objectives/wasserstein.py
   GANSegmentationLib/protocol.py
   GANSegmentationLib/reports/__init__.py
   GANSegmentationLib/reports/colours.py
@@ -90,7 +133,9 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/reports/drawing.py
   GANSegmentationLib/reports/grid.py
   GANSegmentationLib/reports/overlay.py
+  GANSegmentationLib/reports/page.py
   GANSegmentationLib/reports/plots.py
+  GANSegmentationLib/reports/strips.py
   GANSegmentationLib/reports/tables.py
   GANSegmentationLib/reports/ticks.py
   GANSegmentationLib/resources.py
@@ -101,19 +146,49 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/slicing/resize.py
   GANSegmentationLib/slicing/stack.py
   GANSegmentationLib/training/__init__.py
+  GANSegmentationLib/training/adversarial_share.py
   GANSegmentationLib/training/card.py
+  GANSegmentationLib/training/catalogue.py
   GANSegmentationLib/training/checkpoint.py
+  GANSegmentationLib/training/completion.py
+  GANSegmentationLib/training/data.py
   GANSegmentationLib/training/ema.py
   GANSegmentationLib/training/evaluation.py
+  GANSegmentationLib/training/evaluation_report.py
   GANSegmentationLib/training/export.py
+  GANSegmentationLib/training/export_synthesis.py
+  GANSegmentationLib/training/fidelity.py
+  GANSegmentationLib/training/health.py
+  GANSegmentationLib/training/judging.py
+  GANSegmentationLib/training/known_patients.py
+  GANSegmentationLib/training/learners.py
+  GANSegmentationLib/training/loading.py
   GANSegmentationLib/training/loop.py
+  GANSegmentationLib/training/means.py
+  GANSegmentationLib/training/measured.py
+  GANSegmentationLib/training/mixing.py
+  GANSegmentationLib/training/optimisation.py
+  GANSegmentationLib/training/options.py
+  GANSegmentationLib/training/picture_similarity.py
   GANSegmentationLib/training/plan.py
   GANSegmentationLib/training/preflight.py
   GANSegmentationLib/training/preset.py
+  GANSegmentationLib/training/processes.py
+  GANSegmentationLib/training/references.py
   GANSegmentationLib/training/release.py
+  GANSegmentationLib/training/report.py
+  GANSegmentationLib/training/review.py
   GANSegmentationLib/training/run_log.py
   GANSegmentationLib/training/schedule.py
+  GANSegmentationLib/training/seen.py
+  GANSegmentationLib/training/step_cost.py
+  GANSegmentationLib/training/synthetic.py
+  GANSegmentationLib/training/synthetic_report.py
+  GANSegmentationLib/training/transfer.py
+  GANSegmentationLib/training/translated.py
   GANSegmentationLib/training/validation.py
+  GANSegmentationLib/training/validation_synthesis.py
+  GANSegmentationLib/training/validation_translation.py
   GANSegmentationLib/volumes/__init__.py
   GANSegmentationLib/volumes/atomic.py
   GANSegmentationLib/volumes/dicom.py
@@ -138,14 +213,75 @@ set(GANSegmentation_LIBRARY_SCRIPTS
 
 set(GANSegmentation_LIBRARY_DATA
   GANSegmentationLib/py.typed
+  GANSegmentationLib/training/presets/cyclegan_liver_ct.json
+  GANSegmentationLib/training/presets/cyclegan_liver_ct_semi.json
+  GANSegmentationLib/training/presets/cyclegan_lung.json
+  GANSegmentationLib/training/presets/cyclegan_lung_faithful.json
+  GANSegmentationLib/training/presets/cyclegan_prostate_faithful.json
+  GANSegmentationLib/training/presets/lgan_basic_liver_ct.json
+  GANSegmentationLib/training/presets/lgan_basic_lung_faithful.json
+  GANSegmentationLib/training/presets/lgan_early_fusion_liver_ct.json
+  GANSegmentationLib/training/presets/lgan_early_fusion_lung_faithful.json
+  GANSegmentationLib/training/presets/lgan_late_fusion_liver_ct.json
+  GANSegmentationLib/training/presets/lgan_late_fusion_lung_faithful.json
+  GANSegmentationLib/training/presets/lgan_lung.json
+  GANSegmentationLib/training/presets/lgan_lung_sriker_faithful.json
+  GANSegmentationLib/training/presets/lgan_product_liver_ct.json
+  GANSegmentationLib/training/presets/lgan_product_lung_faithful.json
+  GANSegmentationLib/training/presets/lgan_prostate_sriker_faithful.json
+  GANSegmentationLib/training/presets/lgan_regression_liver_ct.json
+  GANSegmentationLib/training/presets/lgan_regression_lung_faithful.json
+  GANSegmentationLib/training/presets/parts/em_isbi2012.json
+  GANSegmentationLib/training/presets/parts/em_vnc.json
+  GANSegmentationLib/training/presets/parts/liver_ct.json
+  GANSegmentationLib/training/presets/parts/liver_ct_mr.json
+  GANSegmentationLib/training/presets/parts/lung_ct.json
+  GANSegmentationLib/training/presets/parts/modern_recipe.json
+  GANSegmentationLib/training/presets/parts/prostate_mr.json
   GANSegmentationLib/training/presets/pix2pix_liver_ct.json
   GANSegmentationLib/training/presets/pix2pix_liver_ct_supervised.json
+  GANSegmentationLib/training/presets/pix2pix_liver_faithful.json
+  GANSegmentationLib/training/presets/segan_liver_ct.json
+  GANSegmentationLib/training/presets/segan_liver_ct_faithful.json
+  GANSegmentationLib/training/presets/segan_liver_ct_supervised.json
+  GANSegmentationLib/training/presets/segnet_liver_ct.json
+  GANSegmentationLib/training/presets/segnet_liver_ct_faithful.json
+  GANSegmentationLib/training/presets/stargan_ct_mr.json
+  GANSegmentationLib/training/presets/stargan_ct_mr_faithful.json
+  GANSegmentationLib/training/presets/synthesis_em.json
+  GANSegmentationLib/training/presets/synthesis_em_faithful.json
+  GANSegmentationLib/training/presets/synthesis_em_mitochondria.json
+  GANSegmentationLib/training/presets/synthesis_liver_ct.json
+  GANSegmentationLib/training/presets/transfer_bones_ct.json
+  GANSegmentationLib/training/presets/transfer_liver_ct_faithful.json
+  GANSegmentationLib/training/presets/transfer_liver_ct_mr.json
+  GANSegmentationLib/training/presets/uagan_liver_ct_mr.json
+  GANSegmentationLib/training/presets/uagan_liver_ct_mr_faithful.json
+  GANSegmentationLib/training/presets/uagan_liver_ct_mr_supervised.json
+  GANSegmentationLib/training/presets/uagan_unified_liver_ct_mr.json
+  GANSegmentationLib/training/presets/unet_em_faithful.json
+  GANSegmentationLib/training/presets/unet_ircad_liver_faithful.json
+  GANSegmentationLib/training/presets/unet_liver_ct.json
+  GANSegmentationLib/training/presets/unet_liver_ct_faithful.json
+  GANSegmentationLib/training/presets/unet_lung.json
+  GANSegmentationLib/training/presets/unet_lung_faithful.json
+  GANSegmentationLib/training/presets/unet_membranes_vnc.json
+  GANSegmentationLib/training/presets/unet_membranes_vnc_faithful.json
+  GANSegmentationLib/training/presets/unet_mitochondria_vnc.json
+  GANSegmentationLib/training/presets/unet_prostate_faithful.json
   )
 
 set(GANSegmentation_RESOURCES
   Resources/Icons/GANSegmentation.png
   Resources/Icons/GANSegmentation.svg
+  Resources/Labels/abdomen.csv
+  Resources/Labels/bone.csv
   Resources/Labels/liver.csv
+  Resources/Labels/lung.csv
+  Resources/Labels/membranes.csv
+  Resources/Labels/mitochondria.csv
+  Resources/Labels/mitochondria_membranes.csv
+  Resources/Labels/prostate.csv
   Resources/Models/liver-ct-pix2pix.ganseg
   Resources/Models/liver-ct-supervised.ganseg
   Resources/UI/GANSegmentation.ui

@@ -389,7 +389,7 @@ class GANSegmentationLogic(ScriptedLoadableModuleLogic):
             from GANSegmentationLib.models import ModelLibrary
 
             self._library = ModelLibrary()  # remembers the packages that it has opened
-        return self._library.list()
+        return self._library.list("segmentation")
 
     def checkInput(self, volumeNodes, modelId=None, options=None) -> list[dict]:
         """What is suspicious about a volume for a model, before a run.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -42,11 +43,12 @@ def read_settings(cls: type[T], fields: Mapping[str, Any], *, code: str, where: 
     known = [field.name for field in slots]
     unknown = sorted(str(key) for key in fields if key not in known)
     if unknown:
+        near = difflib.get_close_matches(unknown[0], known, n=1)
         raise GANSegmentationError(
             code,
             f"{where} has no setting named {', '.join(map(repr, unknown))}.",
             cause="The name is misspelt, or the settings were written for something else or another version.",
-            action=f"The known settings are {', '.join(known)}.",
+            action=f"{f'Did you mean {near[0]}? ' if near else ''}The known settings are {', '.join(known)}.",
         )
     required = {
         field.name
@@ -140,13 +142,25 @@ def _convert_tuple(value: Any, hint: Any, place: _Place) -> tuple[Any, ...]:
 
 
 def _convert_union(value: Any, hint: Any, place: _Place) -> Any:
+    inside: list[GANSegmentationError] = []
     for option in get_args(hint):
         try:
             return _convert(value, option, place)
-        except GANSegmentationError:
-            continue
+        except GANSegmentationError as error:
+            if _is_meant(value, option):
+                inside.append(error)
+    if len(inside) == 1:
+        raise inside[0]  # one option alone has such a shape: what is wrong within it says more
     place.require(False, value, hint)
     return None
+
+
+def _is_meant(value: Any, option: Any) -> bool:
+    """Whether a value has the outer shape of an option with parts: an object for a dataclass, a list for a tuple."""
+    if get_origin(option) is tuple:
+        return isinstance(value, (list, tuple))
+    parts = dataclasses.is_dataclass(option) or hasattr(option, "from_dict") or get_origin(option) is dict
+    return parts and isinstance(value, Mapping)
 
 
 def _describe(hint: Any) -> str:

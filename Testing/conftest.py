@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Tensors of tests are so small that threads spend their time on waiting for one another; before torch is imported, and
+# for the processes that tests start, too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 pytest_plugins = ["Testing.layouts"]
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -10,20 +10,23 @@ import pytest
 from PIL import Image
 
 
-def _grey_slice(rng: np.random.Generator, liver: bool) -> tuple[np.ndarray, np.ndarray]:
+def _grey_slice(rng: np.random.Generator, liver: bool, patient: int) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = np.mgrid[0:64, 0:64]
     body = ((rows - 32) / 26) ** 2 + ((columns - 32) / 30) ** 2 < 1
     organ = ((rows - 30) / 12) ** 2 + ((columns - 20) / 10) ** 2 < 1
     image = np.where(body, 110, 0) + np.where(organ & liver, 60, 0) + rng.normal(0, 4, body.shape) * body
     image[44:50, 28:36] = 255  # the spine
+    # Blankets and arms about the body, of each patient's own: else all patients would look like one.
+    around = np.kron(np.random.default_rng(patient).random((8, 8)) < 0.5, np.ones((8, 8), bool))
+    image[around & (((rows - 32) / 29) ** 2 + ((columns - 32) / 33) ** 2 > 1)] = 195
     return np.clip(image, 0, 255).astype(np.uint8), (organ & liver).astype(np.uint8)
 
 
-def write_lits_volume(place: Path, rng: np.random.Generator) -> None:
+def write_lits_volume(place: Path, rng: np.random.Generator, patient: int = 0) -> None:
     """A volume of six slices, the middle four with liver."""
     place.mkdir(parents=True)
     for number in range(6):
-        image, mask = _grey_slice(rng, liver=0 < number < 5)
+        image, mask = _grey_slice(rng, liver=0 < number < 5, patient=patient)
         if number == 2:
             mask[mask > 0] = np.where(np.arange((mask > 0).sum()) % 7 == 0, 2, 1)  # a tumour in the liver
         Image.fromarray(image).save(place / f"s{3 * number:03d}.jpg", quality=95)
@@ -36,12 +39,38 @@ def layouts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("layouts")
     rng = np.random.default_rng(0)
     for volume in range(4):
-        write_lits_volume(folder / "lits" / f"v{volume:02d}", rng)
+        write_lits_volume(folder / "lits" / f"v{volume:02d}", rng, volume)
     (folder / "msd").mkdir()
     for case in range(1, 5):
         for number in (40, 55):
-            image, mask = _grey_slice(rng, liver=True)
+            image, mask = _grey_slice(rng, liver=True, patient={1: 0, 3: 2}.get(case, 10 + case))
             Image.fromarray(image).save(folder / "msd" / f"c{case:03d}_s{number:03d}.png")
             Image.fromarray(mask).save(folder / "msd" / f"c{case:03d}_s{number:03d}_mask.png")
     (folder / "same.json").write_text(json.dumps({"msd_to_lits": {"c001": "v00", "c003": "v02"}}))
+    return folder
+
+
+def write_abdominal_mr(folder: Path, number: int, rng: np.random.Generator, direction: tuple[float, float]) -> None:
+    """A CHAOS MR pair of five slices, stored with x and y running as `direction` says (1: to left and posterior)."""
+    import SimpleITK
+
+    labels = np.zeros((5, 64, 48), np.uint8)
+    for value, (row, column) in enumerate(((28, 14), (40, 12), (40, 36), (24, 38)), start=1):
+        labels[1:4, row - 5 : row + 5, column - 5 : column + 5] = value
+    image = rng.normal(100, 10, labels.shape) + labels * 40.0 * number
+    for name, array in (("image", image.astype(np.int16)), ("label", labels)):
+        stored = array[:, :: int(direction[1]), :: int(direction[0])]
+        picture = SimpleITK.GetImageFromArray(np.ascontiguousarray(stored))
+        picture.SetSpacing((1.25, 1.5, 7.7))
+        picture.SetDirection((direction[0], 0, 0, 0, direction[1], 0, 0, 0, 1))
+        SimpleITK.WriteImage(picture, str(folder / f"{name}_{number:02d}.nii.gz"))
+
+
+@pytest.fixture(scope="session")
+def abdomen_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CHAOS MR (01..03, five slices each, the middle three with four organs), in three orientations."""
+    folder = tmp_path_factory.mktemp("abdomen")
+    rng = np.random.default_rng(1)
+    for number, direction in enumerate(((1.0, 1.0), (-1.0, -1.0), (1.0, -1.0)), start=1):
+        write_abdominal_mr(folder, number, rng, direction)
     return folder

@@ -45,6 +45,9 @@ class Outer:
     inners: tuple[Inner, ...] = ()
     table: dict[str, Inner] = field(default_factory=dict)
     limit: float | None = None
+    maybe: Inner | None = None
+    few: tuple[int, ...] | None = None
+    either: tuple[int, ...] | tuple[Inner, ...] = ()
     free: Mapping[str, Any] = field(default_factory=dict)
     named: Named = field(default_factory=lambda: Named("x"))
     anything: Any = None
@@ -74,6 +77,9 @@ def test_everything_survives_json() -> None:
         (Inner("r"), Inner("s", 0.0)),
         {"t": Inner("u")},
         4.0,
+        Inner("v"),
+        (4, 5),
+        (Inner("w"),),
         {"deep": [1, {"er": None}]},
         Named("w"),
         "any",
@@ -88,6 +94,8 @@ def test_lists_become_tuples_and_whole_numbers_floats_where_the_field_says_so() 
     assert type(settings.share) is float and settings.pair == (2.0, 3) and type(settings.pair[0]) is float
     assert settings.names == ("a",) and type(settings.limit) is float
     assert _read(limit=None).limit is None
+    assert _read(maybe=None).maybe is None and _read(maybe={"name": "m"}).maybe == Inner("m")
+    assert _read(few=[1, 2]).few == (1, 2) and _read(either=[{"name": "e"}]).either == (Inner("e"),)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +120,13 @@ def test_lists_become_tuples_and_whole_numbers_floats_where_the_field_says_so() 
         ({"table": {"k": {"name": "a", "weight": None}}}, "Outer.table.k.weight is None"),
         ({"table": []}, "Outer.table is []"),
         ({"limit": "none"}, "Outer.limit is 'none', which is not a number or null"),
+        ({"maybe": {"name": "n", "weight": "w"}}, "Outer.maybe.weight is 'w', which is not a number"),
+        ({"maybe": {"name": "n", "wait": 1}}, "Outer.maybe has no setting named 'wait'"),
+        ({"maybe": {}}, "Outer.maybe needs 'name'"),
+        ({"maybe": 3}, "Outer.maybe is 3, which is not an object or null"),
+        ({"few": [1, "2"]}, "Outer.few[1] is '2', which is not a whole number"),
+        ({"few": "12"}, "Outer.few is '12', which is not a list of a whole number or null"),
+        ({"either": ["x"]}, "Outer.either is ['x'], which is not a list of a whole number or a list of an object"),
         ({"free": 3}, "Outer.free is 3"),
         ({"named": "w"}, "Outer.named is 'w'"),
         ({"derived": 8}, "Outer has no setting named 'derived'"),

@@ -28,6 +28,8 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("models", "list, show, import, remove and verify models"),
     ("prepare", "bring public data sets into the form that training reads"),
     ("train", "train a model from a preset"),
+    ("synthesize", "paint new training slices from masks, with a model that has learnt to"),
+    ("translate", "show a scan, or prepared cases with their masks, as they would look in another domain"),
     ("evaluate", "measure a model on prepared cases"),
     ("demo", "segment a synthetic patient, or a scan of yours, and show what came out"),
     ("doctor", "say what is installed, which device computes, and whether it works"),

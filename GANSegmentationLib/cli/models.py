@@ -64,6 +64,7 @@ def summary(package: Package) -> dict[str, Any]:
         "id": card.id,
         "title": card.title,
         "version": card.version,
+        "task": card.task,
         "modalities": list(card.modalities),
         "default_for": list(card.default_for),
         "weights_licence": card.weights_licence,
@@ -92,11 +93,12 @@ def _list(args: argparse.Namespace) -> int:
                 package.card.version,
                 ", ".join(package.card.modalities),
                 ", ".join(package.card.default_for) or "-",
+                package.card.task,
                 package.card.title,
             ]
             for package in packages
         ]
-        print_table(["id", "version", "modalities", "default for", "title"], rows, text_columns=5)
+        print_table(["id", "version", "modalities", "default for", "task", "title"], rows, text_columns=6)
     else:
         print("There are no models. Import one with: ganseg models import PATH")
     for path, error in broken:

@@ -43,6 +43,13 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="UID",
         help="the series to take from a folder with several; once for each INPUT",
     )
+    parser.add_argument(
+        "--plausibility",
+        type=Path,
+        metavar="CSV",
+        help="write how far each slice can be trusted, those to review first at the top: what the model's own "
+        "discriminator thinks of it, if the package carries one, and the entropy of the mask's edge",
+    )
     parser.add_argument("--overlay", type=Path, metavar="PNG", help="write a picture of slices with the mask")
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
@@ -56,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.overlay is not None and args.overlay.suffix.lower() != ".png":
         raise wrong_use(f"The picture {args.overlay.name} is not a .png.", "End its name with .png.")
+    if args.plausibility is not None and args.plausibility.suffix.lower() != ".csv":
+        raise wrong_use(f"The table {args.plausibility.name} is not a .csv.", "End its name with .csv.")
     from .workflow import segment_scan
 
     outcome = segment_scan(
@@ -68,8 +77,11 @@ def run(args: argparse.Namespace) -> int:
         force=args.force,
         reference=args.reference,
         overlay=args.overlay,
+        review=args.plausibility,
     )
     warn(outcome.result.warnings)
+    if args.plausibility is not None and outcome.package.card.discriminator is None:
+        warn([f"The model carries no discriminator: the slices are sorted by {outcome.result.review_signal}."])
     if args.json:
         print_json(outcome.to_dict())
         return 0
@@ -79,4 +91,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"mask     {outcome.output}")
     if outcome.overlay is not None:
         print(f"picture  {outcome.overlay}")
+    if args.plausibility is not None:
+        print(f"slices   {args.plausibility}, sorted by {outcome.result.review_signal}")
     return 0

@@ -79,6 +79,7 @@ def segment_scan(
     force: bool = False,
     reference: Path | None = None,
     overlay: Path | None = None,
+    review: Path | None = None,
 ) -> Segmented:
     """Segment a scan from its files to a mask file, and compare and draw it where that is asked for.
 
@@ -94,6 +95,8 @@ def segment_scan(
         The id of a model in the library or the path of a package; None chooses by the modality of the first input.
     reference, overlay:
         What to compare with; where the picture goes.
+    review:
+        Where the table of how far each slice can be trusted goes.
 
     Raises
     ------
@@ -101,11 +104,11 @@ def segment_scan(
         Before any work, ``wrong_use`` if the output's name says no format or a file to write is one to read, and
         ``write_failed`` if it cannot be written there; else whatever the rooms say.
     """
-    from ..inference import Predictor
+    from ..inference import Predictor, signals_of
     from ..volumes import write_labelmap
 
     check_output(output)
-    for path in (output, *([overlay] if overlay is not None else [])):
+    for path in (output, *(extra for extra in (overlay, review) if extra is not None)):
         check_place(path, (*inputs, *([reference] if reference is not None else [])))
     volumes = tuple(read_scan(path, series[i] if series else None) for i, path in enumerate(inputs))
     truth = None
@@ -113,9 +116,17 @@ def segment_scan(
         truth = read_reference(reference, volumes[0].geometry, inputs[0], series[0] if series else None)
     package = find_model(model, volumes[0].modality, any_modality=force)
     with progress_bar() as progress:
-        result = Predictor(package, device).segment(volumes, domain=domain, force=force, progress=progress)
+        result = Predictor(package, device).segment(
+            volumes,
+            domain=domain,
+            force=force,
+            signals=signals_of(package.card) if review is not None else (),
+            progress=progress,
+        )
     make_folder(output.parent)
     write_labelmap(result.labelmap, output, algorithm_name=f"{package.card.title} {package.card.version}")
+    if review is not None:
+        write_review(result, review)
     labels: Sequence[Scores] = () if truth is None else score(result.labelmap, truth)
     if overlay is not None:
         shown = volumes[0]
@@ -123,6 +134,29 @@ def segment_scan(
             shown = replace(shown, modality=_only(package.card.modalities))  # what it was segmented as
         draw(shown, result.labelmap, truth, overlay)
     return Segmented(volumes, package, result, output, truth, tuple(labels), overlay)
+
+
+def write_review(result: Result, path: Path) -> None:
+    """Write the table of how far each slice can be trusted, the least trustworthy first.
+
+    Slices are counted along the array axis (z, y or x, as stored) that the model's slices are cut across.
+    """
+    from ..reports import write_csv
+
+    others = tuple(axis for axis in range(3) if axis != result.slice_axis)
+    voxels = (result.labelmap.array > 0).sum(axis=others)
+    rows = [
+        {
+            "rank": rank,
+            "axis": "zyx"[result.slice_axis],
+            "slice": index,
+            "voxels": int(voxels[index]),
+            **{name: values[index] for name, values in result.signals.items()},
+        }
+        for rank, index in enumerate(result.review_order or (), start=1)
+    ]
+    make_folder(path.parent)
+    write_csv(rows, path)
 
 
 def check_output(output: Path) -> None:

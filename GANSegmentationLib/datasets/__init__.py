@@ -3,8 +3,10 @@
 What needs torch or MONAI (`slices`, `augmentation`) is imported from its own file, by training only.
 """
 
+from . import importers_em as _importers_em  # noqa: F401  (registers its layouts)
+from . import importers_more as _importers_more  # noqa: F401  (registers its layouts)
 from .dataset import Case, Dataset
-from .importers import layouts, same_patients
+from .importers import labels_of, layouts, same_patients
 from .integrity import Finding, check_dataset, require_sound
 from .prepare import prepare
 from .splits import Split, patient_split, random_patient_split, slice_split
@@ -15,6 +17,7 @@ __all__ = [
     "Finding",
     "Split",
     "check_dataset",
+    "labels_of",
     "layouts",
     "patient_split",
     "prepare",

@@ -29,6 +29,8 @@ from monai.transforms import (
 )
 from torch import Tensor
 
+from .elastic import RandElasticd
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -44,6 +46,9 @@ class Augmentation:
         The affine's ranges: plus-minus degrees, fraction, factor and fraction of the image side.
     distort:
         Probability of a smooth grid distortion.
+    elastic:
+        Probability of an elastic deformation (`elastic`): `elastic_points` control points along each side move by
+        `elastic_sigma` of the side, its standard deviation.
     flip_left_right:
         Probability of a mirror image. The liver is one-sided: 0 for abdominal organs.
     brightness, contrast, shift:
@@ -59,6 +64,9 @@ class Augmentation:
     shear: float = 0.0
     translate: float = 0.0
     distort: float = 0.0
+    elastic: float = 0.0
+    elastic_sigma: float = 0.02
+    elastic_points: int = 3
     flip_left_right: float = 0.0
     intensity: float = 0.0
     brightness: float = 0.0
@@ -70,7 +78,7 @@ class Augmentation:
     noise: float = 0.0
     noise_sigma: float = 0.1
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float | int]:
         """The settings as a preset holds them."""
         return asdict(self)
 
@@ -138,6 +146,9 @@ def _compose(settings: Augmentation, size: tuple[int, int]) -> Compose:
                 padding_mode=padding,
             )
         )
+    if settings.elastic:
+        sigma, points = settings.elastic_sigma, settings.elastic_points
+        steps.append(RandElasticd(both, modes, prob=settings.elastic, sigma=sigma, points=points))
     if settings.flip_left_right:
         steps.append(RandFlipd(both, prob=settings.flip_left_right, spatial_axis=1))
     image = ("image",)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,11 @@ class Case:
     is_volume:
         Whether the slices follow one another in space. Where they are picked at random, as in a set of single slices,
         nothing may be joined across them.
+    labelled:
+        Whether there are masks; where there are none, the stored ones are all background.
+    derived_from:
+        Of synthetic slices the patients whose masks they were painted from: whatever holds for these patients in a
+        split holds for the case.
     """
 
     id: str
@@ -68,6 +74,8 @@ class Case:
     spacing_zyx: tuple[float, float, float] | None = None
     licence: str = ""
     is_volume: bool = True
+    labelled: bool = True
+    derived_from: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Case:
@@ -97,11 +105,19 @@ class Dataset:
     Images and masks lie as ``images/<case>.npy`` (the source's grey values, ``(slices, rows, columns)``, axial slices
     in radiological display) and ``masks/<case>.npy`` (uint8 labels of the same shape) and are memory-mapped, never
     loaded whole.
+
+    Parameters
+    ----------
+    folder, cases, labels:
+        Where it lies, what is in it, and what the mask values mean.
+    elsewhere:
+        The folder of each case whose arrays lie in another prepared dataset, by the case's name (`mixing.join`).
     """
 
     folder: Path
     cases: tuple[Case, ...]
     labels: Mapping[int, str] = field(default_factory=dict)
+    elsewhere: Mapping[str, Path] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: str | Path) -> Dataset:
@@ -166,8 +182,12 @@ class Dataset:
         """The labels of a case, uint8 ``(slices, rows, columns)``, memory-mapped."""
         return self._array("masks", case)
 
+    def path(self, kind: str, case: Case) -> Path:
+        """The file of a case's ``"images"`` or ``"masks"``."""
+        return self.elsewhere.get(case.id, self.folder) / kind / f"{case.id}.npy"
+
     def _array(self, kind: str, case: Case) -> npt.NDArray[Any]:
-        path = self.folder / kind / f"{case.id}.npy"
+        path = self.path(kind, case)
         expected = (case.slices, *case.shape)
         try:
             array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -187,7 +207,7 @@ class Dataset:
         """
         digest = hashlib.sha256()
         for kind in ("images", "masks"):
-            path = self.folder / kind / f"{case.id}.npy"
+            path = self.path(kind, case)
             try:
                 digest.update(path.read_bytes())
             except OSError as error:
@@ -197,7 +217,7 @@ class Dataset:
     def subset(self, cases: Iterable[str]) -> Dataset:
         """The same dataset with only the cases of these names."""
         wanted = set(cases)
-        return Dataset(self.folder, tuple(case for case in self.cases if case.id in wanted), self.labels)
+        return replace(self, cases=tuple(case for case in self.cases if case.id in wanted))
 
     def of_patients(self, patients: Sequence[str]) -> Dataset:
         """The same dataset with only the cases of these patients.
@@ -216,7 +236,7 @@ class Dataset:
                 cause="The name is misspelt, or a source is missing from the prepared dataset.",
                 action="Compare with the manifest's patients, or prepare the dataset with all sources.",
             )
-        return Dataset(self.folder, tuple(case for case in self.cases if case.patient in wanted), self.labels)
+        return replace(self, cases=tuple(case for case in self.cases if case.patient in wanted))
 
 
 def _damaged(path: Path, reason: str) -> GANSegmentationError:
@@ -226,6 +246,13 @@ def _damaged(path: Path, reason: str) -> GANSegmentationError:
         cause="The preparation was interrupted, or the file was changed since.",
         action="Prepare the dataset again with `ganseg prepare`.",
     )
+
+
+def array_bytes(array: npt.NDArray[Any]) -> bytes:
+    """The content of an array's file, from which fingerprints are made."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
+    return buffer.getvalue()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,17 +63,42 @@ class CaseSource:
 
 Importer = Callable[[Path], Iterator[CaseSource]]
 
+LIVER: Mapping[int, str] = {1: "Liver"}
+
 _IMPORTERS: dict[str, Importer] = {}
+_LABELS: dict[str, Mapping[int, str]] = {}
 
 
-def importer(name: str) -> Callable[[Importer], Importer]:
-    """Registers an importer under the name of its layout."""
+def importer(name: str, labels: Mapping[int, str] = LIVER) -> Callable[[Importer], Importer]:
+    """Registers an importer under the name of its layout, with what its masks' values mean."""
 
     def register(function: Importer) -> Importer:
         _IMPORTERS[name] = function
+        _LABELS[name] = labels
         return function
 
     return register
+
+
+def labels_of(layouts_used: Sequence[str]) -> dict[int, str]:
+    """What the mask values mean when these layouts are joined into one dataset.
+
+    Raises
+    ------
+    GANSegmentationError
+        ``mixed_labels`` if a value means two things.
+    """
+    labels: dict[int, str] = {}
+    for layout in layouts_used:
+        for value, name in _LABELS.get(layout, {}).items():
+            if labels.setdefault(value, name) != name:
+                raise GANSegmentationError(
+                    "mixed_labels",
+                    f"The mask value {value} is {labels[value]} in one of the layouts {', '.join(layouts_used)} and "
+                    f"{name} in another.",
+                    action="Prepare them as two datasets.",
+                )
+    return labels
 
 
 def layouts() -> tuple[str, ...]:

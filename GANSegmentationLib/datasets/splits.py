@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import GANSegmentationError
-from .dataset import Dataset
+from .dataset import Case, Dataset
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,15 @@ class Split:
         text = "\n".join(f"{name}: {' '.join(sorted(cases))}" for name, cases in parts.items())
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def without_synthetic(self, dataset: Dataset) -> Split:
+        """The split of the real cases alone: what was painted follows its patients, so the split is the same."""
+        parts = (self.train, self.validation, self.test)
+        return Split(*(tuple(case for case in part if not dataset.by_id[case].derived_from) for part in parts))
+
     def check(self, dataset: Dataset) -> None:
         """Prove that the parts share no patient and name only cases of the dataset.
+
+        A synthetic case belongs to the patients whose masks it was painted from.
 
         Raises
         ------
@@ -49,6 +56,22 @@ class Split:
                         cause="Slices of one patient in two parts make every score too good.",
                         action="Split by patient.",
                     )
+        for name, cases in parts.items():
+            for case in cases:
+                _check_parents(dataset.by_id[case], name, owner)
+
+
+def _check_parents(case: Case, part: str, owner: Mapping[str, str]) -> None:
+    """Nothing that was painted from a patient's masks is in another part than the patient."""
+    for patient in case.derived_from:
+        if owner.get(patient, part) != part:
+            raise GANSegmentationError(
+                "patient_leakage",
+                f"The synthetic case {case.id} in {part} was painted from masks of {patient}, who is in "
+                f"{owner[patient]}.",
+                cause="It was made for another split, and what is learnt from it is learnt from that patient.",
+                action="Synthesize again with a model of this split.",
+            )
 
 
 def patient_split(dataset: Dataset, *, validation: Sequence[str], test: Sequence[str] = ()) -> Split:

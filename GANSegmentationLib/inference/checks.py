@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import GANSegmentationError
-from ..slicing import orient, value_range
+from ..slicing import ByModality, IntensityMap, Window, orient, value_range
 from ..volumes import Volume
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 _HU_REACHES = (-200.0, 100.0)
 """Every CT of a body has air or lung around it (below the one) and soft tissue (around the other)."""
+
+_INSIDE = Window(0.0, 1.0)
+"""Of a mask: 0 becomes -1, every label 1."""
 
 _TOLERANCE = 1.02
 """Spacings are written in few digits: two per cent beyond a range are within it."""
@@ -53,13 +57,14 @@ def check_input(
     -------
     list of Warning_
         ``modality_mismatch`` (only if forced), ``modality_unknown``, ``intensity_constant``, ``intensity_8bit``,
-        ``intensity_range``, ``few_slices``, ``spacing_out_of_range``, ``domain_ignored``.
+        ``intensity_range``, ``few_slices``, ``spacing_out_of_range``, ``domain_ignored``, ``domain_contradicts``.
 
     Raises
     ------
     GANSegmentationError
         ``channel_count`` if the number of volumes is not the model's; ``modality_mismatch`` for a known modality that
-        is not the model's, unless forced; ``domain_needed`` and ``unknown_domain`` as `resolve_domain`.
+        is not the model's, unless forced; ``domain_needed`` and ``unknown_domain`` as `resolve_domain`;
+        ``modality_unknown`` as `with_modalities`.
     """
     if len(volumes) != card.channels:
         raise GANSegmentationError(
@@ -68,14 +73,67 @@ def check_input(
             f"({', '.join(card.channel_names)}), but {len(volumes)} {'was' if len(volumes) == 1 else 'were'} given.",
             action="Choose one volume for each input of the model.",
         )
-    resolve_domain(card, volumes, domain)
-    warnings = [warning for volume in volumes for warning in _check_modality(card, volume, force)]
-    for volume in volumes:
+    resolved = resolve_domain(card, volumes, domain)
+    scans = _scans(card, volumes)
+    warnings = [warning for volume in scans for warning in _check_modality(card, volume, force)]
+    with_modalities(card, volumes, domain, force=force)
+    for volume in scans:
         warnings += _check_intensity(card, volume)
     warnings += _check_grid(card, volumes[0])
-    if domain is not None and not card.domains:
+    if domain is not None and not card.domains and not isinstance(card.slicing.normalisation, ByModality):
         warnings.append(Warning_("domain_ignored", f"The model does not distinguish domains: {domain!r} is ignored."))
+    if resolved is not None:
+        warnings += _check_domain(card, scans, resolved)
     return warnings
+
+
+def with_modalities(
+    card: Card, volumes: Sequence[Volume], domain: str | None, *, force: bool = False
+) -> tuple[Volume, ...]:
+    """The volumes with the modality that decides how they are normalised; as they are for a model that needs none.
+
+    A volume's own modality counts, where the model's normalisation knows it. Where not, the domain that a user named
+    stands in for it; if `force`, it does so in any case (the file's word may be wrong).
+
+    Raises
+    ------
+    GANSegmentationError
+        ``modality_unknown`` if neither says it.
+    """
+    scheme = card.slicing.normalisation
+    if not isinstance(scheme, ByModality):
+        return tuple(volumes)
+    decided = []
+    for volume, name in zip(volumes, card.channel_names, strict=True):
+        if name in card.mask_channels:
+            decided.append(volume)
+            continue
+        if scheme.knows(domain) and (force or not scheme.knows(volume.modality)):
+            volume = replace(volume, modality=(domain or "").upper())
+        scheme.for_modality(volume.modality)
+        decided.append(volume)
+    return tuple(decided)
+
+
+def intensities(card: Card, volumes: Sequence[Volume]) -> list[IntensityMap] | None:
+    """How each volume's values become the network's, for a model that takes masks too: those are 1 inside, -1 outside.
+
+    None for all other models: `SliceStack` knows the way.
+    """
+    if not card.mask_channels:
+        return None
+    return [
+        (_INSIDE if name in card.mask_channels else card.slicing.normalisation.for_modality(volume.modality)).fit(
+            volume.array
+        )
+        for volume, name in zip(volumes, card.channel_names, strict=True)
+    ]
+
+
+def _scans(card: Card, volumes: Sequence[Volume]) -> list[Volume]:
+    """The volumes that are no masks: only those have a modality and a unit."""
+    names = zip(volumes, card.channel_names, strict=False)  # how many there are is checked elsewhere
+    return [volume for volume, name in names if name not in card.mask_channels]
 
 
 def resolve_domain(card: Card, volumes: Sequence[Volume], domain: str | None) -> str | None:
@@ -98,7 +156,7 @@ def resolve_domain(card: Card, volumes: Sequence[Volume], domain: str | None) ->
                 action=f"Choose one of {', '.join(card.domains)}.",
             )
         return known[domain.casefold()]
-    found = {known.get((volume.modality or "").casefold()) for volume in volumes}
+    found = {known.get((volume.modality or "").casefold()) for volume in _scans(card, volumes)}
     if len(found) != 1 or None in found:
         raise GANSegmentationError(
             "domain_needed",
@@ -107,6 +165,18 @@ def resolve_domain(card: Card, volumes: Sequence[Volume], domain: str | None) ->
             action=f"Name the domain: one of {', '.join(card.domains)}.",
         )
     return found.pop()
+
+
+def _check_domain(card: Card, volumes: Sequence[Volume], domain: str) -> Iterator[Warning_]:
+    """A scan that says of itself that it is another domain than the named one."""
+    own = {name.casefold() for name in card.domains} - {domain.casefold()}
+    for volume in volumes:
+        if (volume.modality or "").casefold() in own:
+            yield Warning_(
+                "domain_contradicts",
+                f"The domain {domain} was named for {_called(volume)}, which says of itself that it is "
+                f"{volume.modality}.",
+            )
 
 
 def _check_modality(card: Card, volume: Volume, force: bool) -> Iterator[Warning_]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .. import networks
 from ..errors import GANSegmentationError
+from .tiles import whole_scores
 
 if TYPE_CHECKING:
     from ..models import Card, Package
@@ -37,7 +38,7 @@ def load_network(package: Package, device: torch.device | str = "cpu", dtype: to
     spec = package.card.network
     with torch.device("meta"):
         network = networks.build(spec.name, spec.config)
-    _assign(network, package.weights(), f"{package.card.title!r} ({spec.name})")
+    assign_weights(network, package.weights(), f"{package.card.title!r} ({spec.name})")
     network.eval().requires_grad_(False)
     networks.fold_batch_norm(network)
     # A second call: `to` cannot know which of the two a 4-D weight needs first, and both are cheap.
@@ -70,7 +71,14 @@ def in_precision(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     return copy.deepcopy(network, converted).to(dtype)
 
 
-def _assign(network: nn.Module, weights: Mapping[str, npt.NDArray[Any]], what: str) -> None:
+def assign_weights(network: nn.Module, weights: Mapping[str, npt.NDArray[Any]], what: str) -> None:
+    """Give a network built on the meta device its weights, in float32.
+
+    Raises
+    ------
+    GANSegmentationError
+        ``invalid_weights`` if some are missing, unknown or of the wrong shape; `what` names the model.
+    """
     state = {name: _tensor(array) for name, array in weights.items()}
     for name in network.state_dict():
         # A counter that only training reads; packages may leave it out.
@@ -101,7 +109,9 @@ def _largest_activation(card: Card, shape: tuple[int, int]) -> int:
     """Numbers in the largest tensor that enters or leaves a layer, for one slice; nothing is computed."""
     with torch.device("meta"):
         network = networks.build(card.network.name, card.network.config).eval()
-        image = torch.empty(1, card.input_channels, *shape)
+        given = [torch.empty(1, card.input_channels, *shape)]
+        if networks.entry(card.network.name).takes_domain:
+            given.append(torch.empty(1, len(card.domains)))
     largest = 1
 
     def measure(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -111,5 +121,5 @@ def _largest_activation(card: Card, shape: tuple[int, int]) -> int:
     for module in network.modules():
         module.register_forward_hook(measure)
     with torch.inference_mode():
-        network(image)
+        whole_scores(network, *given)
     return largest

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,13 +17,15 @@ from ..errors import GANSegmentationError
 from ..slicing import LabelAssembler, SliceStack
 from ..volumes import Labelmap, Volume
 from . import precision
-from .checks import Warning_, check_input, resolve_domain
+from .checks import Warning_, check_input, intensities, resolve_domain, with_modalities
 from .crf import CrfSettings, refine
 from .device import DeviceChoice, choose_device, is_out_of_memory, release_memory
 from .network import in_precision, load_network, suggest_batch_size
+from .plausibility import DISCRIMINATOR_SIGNALS, SliceReviewer, review_order, sorting_signal
 from .postprocess import PostProcessReport, postprocess, voxel_counts
 from .progress import Countdown, Progress
 from .run_length import Labels
+from .tiles import whole_scores
 
 if TYPE_CHECKING:
     from ..models import Card, Package, PostProcessing
@@ -48,6 +51,13 @@ class Result:
         Volume of every segment of the model by its value, ml; 0 for one that was not found.
     postprocessing:
         What cleaning removed and filled.
+    signals:
+        What was asked for of how far each slice can be trusted, by the signal's name (`plausibility.SIGNALS`); one
+        value a slice, in the order of the array axis `slice_axis`.
+    slice_axis:
+        The axis of the labelmap's array ``(z, y, x)`` that the model's slices are cut across.
+    review_signal:
+        Which of the signals sorts the slices: the one that the card recommends, else the first.
     """
 
     labelmap: Labelmap
@@ -59,11 +69,35 @@ class Result:
     volumes_ml: Mapping[int, float]
     postprocessing: PostProcessReport
     stages: Mapping[str, float] = field(default_factory=dict)
+    signals: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    slice_axis: int = 0
+    review_signal: str | None = None
+
+    @property
+    def plausibility(self) -> tuple[float, ...] | None:
+        """What the discriminator thinks of each slice, higher = more plausible; None if nobody asked it."""
+        return self.signals.get("plausibility")
+
+    @property
+    def review_order(self) -> tuple[int, ...] | None:
+        """The slices' indices along `slice_axis`, those to look at first at the front; None without signals."""
+        if self.review_signal is None:
+            return None
+        others = tuple(axis for axis in range(3) if axis != self.slice_axis)
+        found = np.asarray(self.labelmap.array.any(axis=others)).tolist()
+        return review_order(self.review_signal, self.signals[self.review_signal], found)
 
     def to_dict(self) -> dict[str, Any]:
         """All but the voxels, as plain types for JSON."""
         cleaned = self.postprocessing
+        review = {
+            "signals": {name: list(values) for name, values in self.signals.items()},
+            "slice_axis": self.slice_axis,
+            "sorted_by": self.review_signal,
+            "order": self.review_order,
+        }
         return {
+            **({"review": review} if self.signals else {}),
             "seconds": self.seconds,
             "stages": dict(self.stages),
             "device": self.device,
@@ -102,8 +136,8 @@ class Predictor:
     Raises
     ------
     GANSegmentationError
-        As `choose_device` and `load_network`; ``invalid_card`` or ``label_mismatch`` if card, labels and network do not
-        fit together.
+        ``wrong_task`` for a model that does not segment; as `choose_device` and `load_network`; ``invalid_card`` or
+        ``label_mismatch`` if card, labels and network do not fit together.
     """
 
     def __init__(
@@ -111,6 +145,7 @@ class Predictor:
     ) -> None:
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"a batch of {batch_size} slices cannot be")
+        _require_segmentation(package.card)
         self.package = package
         self.choice: DeviceChoice = choose_device(device)
         self.card: Card = package.card
@@ -132,6 +167,8 @@ class Predictor:
         domain: str | None = None,
         force: bool = False,
         postprocessing: PostProcessing | None = None,
+        plausibility: bool = False,
+        signals: Sequence[str] = (),
         progress: Callable[[Progress], None] | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Result:
@@ -142,11 +179,17 @@ class Predictor:
         volumes:
             The model's inputs, in the order of its card's channels.
         domain:
-            For a model with domains: which one; None takes the volumes' modality.
+            For a model with domains: which one; None takes the volumes' modality. Where the intensities are normalised
+            by modality, it also stands in for a volume's unknown one.
         force:
-            Segment although the modality is not the model's.
+            Segment although the modality is not the model's; a named domain then also overrules the volumes' modality.
         postprocessing:
             What cleans the labels instead of what the card says; the random field remains the card's.
+        plausibility:
+            Also ask the packaged discriminator how plausible each slice is: short for `DISCRIMINATOR_SIGNALS` in front
+            of `signals`.
+        signals:
+            Names of further signals of how far each slice can be trusted, see `plausibility`; each costs time.
         progress:
             Called from this thread when a stage begins and after every batch.
         cancel:
@@ -155,14 +198,19 @@ class Predictor:
         Raises
         ------
         GANSegmentationError
-            ``cancelled``; ``out_of_memory`` if not even one slice fits; as `check_input` and `SliceStack`.
+            ``cancelled``; ``out_of_memory`` if not even one slice fits; as `check_input`, `SliceStack` and, for
+            signals, `SliceReviewer`.
         """
         begin = time.perf_counter()
+        wanted = (*(DISCRIMINATOR_SIGNALS if plausibility else ()), *signals)
+        reviewer = SliceReviewer(self.package, self.choice.device, wanted) if wanted else None
         warnings = check_input(self.card, volumes, domain, force=force)
         try:
-            stack = SliceStack(volumes, self.card.slicing)
+            decided = with_modalities(self.card, volumes, domain, force=force)
+            stack = SliceStack(decided, self.card.slicing, intensities(self.card, decided))
             run = _Run(stack, Countdown(stack.n_slices, progress, cancel), self._domain_vector(volumes, domain))
             run.flips = self._flips(stack, warnings)
+            run.reviewer = reviewer
             run.countdown.enter("prepare")
             self._settle_precision(run, warnings)
             prepared = time.perf_counter()
@@ -195,6 +243,9 @@ class Predictor:
             volumes_ml=volumes_ml,
             postprocessing=report,
             stages={"prepare": prepared - begin, "segment": segmented - prepared, "postprocess": end - segmented},
+            signals=run.signals(),
+            slice_axis=stack.orientation.axes[0],
+            review_signal=sorting_signal(self.card, reviewer.signals) if reviewer else None,
         )
 
     def _label(self, run: _Run) -> tuple[Labels, int]:
@@ -225,11 +276,24 @@ class Predictor:
         """
         try:
             scores = self._scores(self._network, self._dtype, run, start, stop)
+            if run.reviewer is not None:
+                self._review(run.reviewer, run, scores, start, stop)
             return run.stack.restore(scores).cpu()
         except (MemoryError, RuntimeError) as error:
             if stop - start == 1 or not is_out_of_memory(error):
                 raise
             return None
+
+    def _review(self, reviewer: SliceReviewer, run: _Run, scores: Tensor, start: int, stop: int) -> None:
+        """What speaks for and against each slice of a batch, kept in the order of the stack."""
+        images = run.stack.batch(start, stop, self.choice.device)
+
+        def forward(slices: Tensor) -> Tensor:
+            inputs = slices.to(dtype=self._dtype, memory_format=torch.channels_last)
+            return self._forward(self._network, inputs, run.domain)
+
+        for name, values in reviewer(images, scores, forward).items():
+            run.reviewed.setdefault(name, {}).update(zip(range(start, stop), values.tolist(), strict=True))
 
     @torch.inference_mode()
     def _scores(self, network: nn.Module, dtype: torch.dtype, run: _Run, start: int, stop: int) -> Tensor:
@@ -246,10 +310,8 @@ class Predictor:
         return scores if self._crf is None else refine(scores, images, self._crf)
 
     def _forward(self, network: nn.Module, inputs: Tensor, domain: Tensor | None) -> Tensor:
-        if domain is None:
-            output = network(inputs)
-        else:
-            output = network(inputs, domain.to(inputs).expand(len(inputs), -1))
+        conditions = () if domain is None else (domain.to(inputs).expand(len(inputs), -1),)
+        output = whole_scores(network, inputs, *conditions)
         return networks.scores(self._entry, output).float()
 
     def _settle_precision(self, run: _Run, warnings: list[Warning_]) -> None:
@@ -345,6 +407,23 @@ class _Run:
     countdown: Countdown
     domain: Tensor | None
     flips: tuple[int, ...] = ()
+    reviewer: SliceReviewer | None = None
+    reviewed: dict[str, dict[int, float]] = field(default_factory=dict)
+
+    def signals(self) -> dict[str, tuple[float, ...]]:
+        """The signals of all slices in the order of the array axis, against which a stack may run."""
+        order = range(self.stack.n_slices)[:: -1 if self.stack.orientation.flips[0] else 1]
+        return {name: tuple(values[index] for index in order) for name, values in self.reviewed.items()}
+
+
+def _require_segmentation(card: Card) -> None:
+    if card.task != "segmentation":
+        raise GANSegmentationError(
+            "wrong_task",
+            f"The model {card.title!r} does not segment: it makes pictures from masks.",
+            cause="A model for synthesis was chosen.",
+            action="Choose a model that segments; pictures are made with `ganseg synthesize`.",
+        )
 
 
 def _wanted_half(choice: DeviceChoice, half: bool | None) -> torch.dtype | None:

@@ -16,7 +16,7 @@ class Progress:
     Parameters
     ----------
     stage:
-        ``"prepare"``, ``"segment"`` or ``"postprocess"``.
+        ``"prepare"``, ``"segment"`` or ``"postprocess"``; ``"translate"`` of a translation.
     done, total:
         Slices finished, and slices in all.
     seconds_left:
@@ -48,15 +48,17 @@ class Countdown:
         self._total = total
         self._report = report
         self._cancel = cancel
+        self._stage = "segment"
         self._first: tuple[int, float] | None = None
 
     def enter(self, stage: str, done: int = 0) -> None:
         """A stage begins."""
+        self._stage = stage
         self.check()
         self._say(stage, done, None)
 
     def advance(self, done: int) -> None:
-        """So many slices are segmented."""
+        """So many slices of the present stage are done."""
         now = time.perf_counter()
         left = None
         if self._first is None:
@@ -65,12 +67,13 @@ class Countdown:
         else:
             first, since = self._first
             left = (now - since) / (done - first) * (self._total - done)
-        self._say("segment", done, 0.0 if done == self._total else left)
+        self._say(self._stage, done, 0.0 if done == self._total else left)
 
     def check(self) -> None:
         """Raise the error ``cancelled`` if the user wants to stop."""
         if self._cancel is not None and self._cancel():
-            raise GANSegmentationError("cancelled", "The segmentation was cancelled.", action="Nothing was changed.")
+            what = "translation" if self._stage == "translate" else "segmentation"
+            raise GANSegmentationError("cancelled", f"The {what} was cancelled.", action="Nothing was changed.")
 
     def _say(self, stage: str, done: int, left: float | None) -> None:
         if self._report is not None:

@@ -1,13 +1,18 @@
 """A trained network that a user can pick: its card, its package on disk, and the library of packages."""
 
 from .card import (
+    SEES,
     Card,
+    DiscriminatorSpec,
     FileFact,
     Intensity,
     MetricFact,
     NetworkSpec,
     PostProcessing,
+    ReviewFact,
     SpacingRange,
+    StartedFrom,
+    Task,
     TrainingData,
     TrainingFacts,
 )
@@ -16,7 +21,9 @@ from .library import ModelLibrary, user_models_folder
 from .package import Package, open_package, write_package
 
 __all__ = [
+    "SEES",
     "Card",
+    "DiscriminatorSpec",
     "FileFact",
     "Intensity",
     "MetricFact",
@@ -24,7 +31,10 @@ __all__ = [
     "NetworkSpec",
     "Package",
     "PostProcessing",
+    "ReviewFact",
     "SpacingRange",
+    "StartedFrom",
+    "Task",
     "TrainingData",
     "TrainingFacts",
     "describe",

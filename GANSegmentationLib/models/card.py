@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from ..errors import GANSegmentationError
 from ..slicing import FLIPS, SliceOrientation, SliceSpec
 from .json_fields import Fields, frozen, parse_object, thawed
 
-SCHEMA: Final = (1, 0)
-"""Version of the card's form: another major number means other things by the same names, a minor one adds fields."""
+SCHEMA: Final = (1, 1)
+"""Version of the card's form: another major number means other things by the same names, a minor one adds fields.
+
+1.1 added the optional fields `NEW_FIELDS`. A card without them says 1, as all did before, so that every version of the
+program reads it.
+"""
+
+NEW_FIELDS: Final = ("task", "mask_channels", "discriminator", "review")
+
+Task = Literal["segmentation", "synthesis"]
+TASKS: Final[tuple[Task, ...]] = get_args(Task)
+
+Sees = Literal["pair", "mask", "product", "both"]
+SEES: Final[tuple[Sees, ...]] = get_args(Sees)
+"""What a packaged discriminator may be shown, in the words of `networks.NetworkEntry`: all that needs no reference."""
 
 MODEL_FILE: Final = "model.safetensors"
+DISCRIMINATOR_FILE: Final = "discriminator.safetensors"
 CARD_FILE: Final = "card.json"
 LABELS_FILE: Final = "labels.csv"
 PREVIEW_FILE: Final = "preview.png"
@@ -29,6 +43,8 @@ _SHA256: Final = r"[0-9a-f]{64}"
 _SHA256_WORDS: Final = "a SHA-256 of 64 lower-case hexadecimal digits"
 _CODE: Final = "invalid_card"
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class NetworkSpec:
@@ -39,6 +55,54 @@ class NetworkSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "config", frozen(self.config))
+
+
+@dataclass(frozen=True)
+class DiscriminatorSpec:
+    """The network that judged the generator's masks in training and travels with it: it can review masks later.
+
+    Parameters
+    ----------
+    name, config:
+        As `NetworkSpec`.
+    sees:
+        What it is shown, one of `SEES`.
+    adversarial:
+        The form of the loss it was trained with (``"vanilla"``, ``"lsgan"``, ``"hinge"``, ``"wasserstein"``), which
+        says what its scores mean; empty where unknown.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    sees: Sees
+    adversarial: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", frozen(self.config))
+
+
+@dataclass(frozen=True)
+class ReviewFact:
+    """What sorts the slices of this model's masks best where there is no reference, and how well.
+
+    Parameters
+    ----------
+    signal:
+        The signal's name, as `inference.plausibility` has it.
+    spearman, ci95:
+        Spearman's correlation of the signal with the slices' true Dice, and its 95 % bootstrap interval over patients;
+        None where there were too few patients for one.
+    n:
+        Patients it was measured on.
+    dataset:
+        Which cases these were.
+    """
+
+    signal: str
+    spearman: float
+    ci95: tuple[float, float] | None
+    n: int
+    dataset: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +158,15 @@ class TrainingData:
 
 
 @dataclass(frozen=True)
+class StartedFrom:
+    """The model whose weights the training began with: its id and version, and the SHA-256 of its weights' file."""
+
+    id: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class TrainingFacts:
     """How the weights came about: enough to do it again.
 
@@ -105,6 +178,8 @@ class TrainingFacts:
         SHA-256 of the patient-level split; None where there was none.
     epochs, date:
         Epochs of the weights that are shipped; the day they were made, ``YYYY-MM-DD``.
+    started_from:
+        The model that training began with (schema 1.1); None where it began anew.
     """
 
     preset: str
@@ -114,6 +189,7 @@ class TrainingFacts:
     epochs: int
     date: str
     data: tuple[TrainingData, ...]
+    started_from: StartedFrom | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +230,9 @@ class Card:
         Names of the domains it distinguishes; () for none.
     channels, channel_names:
         Volumes it takes, on one grid, and what each is.
+    mask_channels:
+        Those of `channel_names` that are masks and not scans: whatever is not 0 is inside. Networks see 1 there and -1
+        elsewhere.
     spacing_range:
         Voxel spacings it was trained on; None where unknown.
     intensity:
@@ -170,6 +249,14 @@ class Card:
         In sentences.
     files:
         Every other file of the package; empty for a card that is not packed yet.
+    task:
+        What the network makes: masks of scans (``"segmentation"``), or pictures of masks (``"synthesis"``).
+    discriminator:
+        The network beside the generator that can judge its masks; None for none.
+    review:
+        What sorts slices for review best, if that was measured.
+    schema:
+        The form it is written in; a card with one of `NEW_FIELDS` is of 1.1 at least.
     """
 
     id: str
@@ -195,9 +282,15 @@ class Card:
     citation: str = ""
     files: Mapping[str, FileFact] = field(default_factory=dict)
     schema: str | int = 1
+    task: Task = "segmentation"
+    mask_channels: tuple[str, ...] = ()
+    discriminator: DiscriminatorSpec | None = None
+    review: ReviewFact | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "files", frozen(self.files))
+        if (self._new_fields or self.training.started_from) and str(self.schema) in ("1", "1.0"):
+            object.__setattr__(self, "schema", "1.1")
 
     @property
     def version_key(self) -> tuple[int, ...]:
@@ -215,10 +308,21 @@ class Card:
 
     def to_dict(self) -> dict[str, Any]:
         """The card as ``card.json`` holds it, in the order a person reads it."""
-        plain = {name: _plain(getattr(self, name)) for name in _ORDER}
+        absent = {name for name in NEW_FIELDS if name not in self._new_fields}
         if not self.citation:
-            del plain["citation"]
-        return plain
+            absent.add("citation")
+        return {name: _plain(getattr(self, name)) for name in _ORDER if name not in absent}
+
+    @property
+    def _new_fields(self) -> tuple[str, ...]:
+        """Those of `NEW_FIELDS` that this card has something to say in."""
+        said = {
+            "task": self.task != "segmentation",
+            "mask_channels": bool(self.mask_channels),
+            "discriminator": self.discriminator is not None,
+            "review": self.review is not None,
+        }
+        return tuple(name for name in NEW_FIELDS if said[name])
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Card:
@@ -239,15 +343,25 @@ class Card:
 
 
 _ORDER: Final = (
-    "schema", "id", "title", "version", "network", "slicing", "modalities", "domains", "channels", "channel_names",
-    "spacing_range", "intensity", "postprocessing", "test_time_augmentation", "training", "metrics", "default_for",
-    "weights_licence", "code_licence", "intended_use", "limitations", "citation", "files",
+    "schema", "id", "title", "version", "task", "network", "discriminator", "slicing", "modalities", "domains",
+    "channels", "channel_names", "mask_channels", "spacing_range", "intensity", "postprocessing",
+    "test_time_augmentation", "training", "metrics", "review", "default_for", "weights_licence", "code_licence",
+    "intended_use", "limitations", "citation", "files",
 )  # fmt: skip
+
+
+_LEFT_OUT_IF_EMPTY: Final[Mapping[type, tuple[str, ...]]] = {
+    MetricFact: ("comment",),
+    TrainingFacts: ("started_from",),
+    DiscriminatorSpec: ("adversarial",),
+    ReviewFact: ("dataset",),
+}
 
 
 def _read_card(values: Mapping[str, Any]) -> Card:
     top = Fields(values, "", code=_CODE, document=CARD_FILE)
     schema, newer = _read_schema(top)
+    _check_fields_of_schema(top, schema)
     card = Card(
         schema=schema,
         id=top.text("id", pattern=_ID, hint=_ID_WORDS),
@@ -272,6 +386,10 @@ def _read_card(values: Mapping[str, Any]) -> Card:
         limitations=top.text("limitations"),
         citation=top.text("citation", default="", empty=True),
         files=_read_files(top.child("files")),
+        task=_read_task(top),
+        mask_channels=top.texts("mask_channels") if "mask_channels" in top.keys() else (),  # noqa: SIM118 - not a dict
+        discriminator=_read_if_there(top, "discriminator", _read_discriminator),
+        review=_read_if_there(top, "review", _read_review),
     )
     if newer and top.unknown():
         raise _newer_schema(schema, f"has fields that this version does not know: {', '.join(top.unknown())}")
@@ -298,6 +416,13 @@ def _read_schema(top: Fields) -> tuple[str | int, bool]:
     return schema, (major, minor) > SCHEMA
 
 
+def _check_fields_of_schema(top: Fields, schema: str | int) -> None:
+    """A card of the first form has no field of a later one: no program of that form would have written it."""
+    for name in NEW_FIELDS:
+        if name in top.keys() and str(schema) in ("1", "1.0"):  # noqa: SIM118 - not a dict
+            top.fail(name, f"belongs to schema 1.1, and the card says schema {schema}")
+
+
 def _newer_schema(schema: object, problem: str) -> GANSegmentationError:
     return GANSegmentationError(
         "unsupported_schema",
@@ -314,6 +439,49 @@ def _read_network(source: Fields) -> NetworkSpec:
     network = NetworkSpec(name=source.text("name"), config=config)
     source.finish()
     return network
+
+
+def _read_if_there(top: Fields, key: str, read: Callable[[Fields], T]) -> T | None:
+    """An optional object: absent and null are the same."""
+    if key not in top.keys():  # noqa: SIM118 - not a dict
+        return None
+    return top.optional(key, lambda name: read(top.child(name)))
+
+
+def _read_task(top: Fields) -> Task:
+    word = top.text("task", default="segmentation")
+    task = next((known for known in TASKS if known == word), None)
+    if task is None:
+        top.fail("task", f"is {word!r}, not one of {', '.join(TASKS)}")
+    return task
+
+
+def _read_discriminator(source: Fields) -> DiscriminatorSpec:
+    network = source.raw("config")
+    if not isinstance(network, Mapping):
+        source.fail("config", "is not an object")
+    sees = next((word for word in SEES if word == source.text("sees")), None)
+    if sees is None:
+        source.fail("sees", f"is {source.text('sees')!r}, not one of {', '.join(SEES)}")
+    adversarial = source.text("adversarial", default="", empty=True)
+    spec = DiscriminatorSpec(name=source.text("name"), config=network, sees=sees, adversarial=adversarial)
+    source.finish()
+    return spec
+
+
+def _read_review(source: Fields) -> ReviewFact:
+    fact = ReviewFact(
+        signal=source.text("signal"),
+        spearman=source.number("spearman", -1.0),
+        ci95=source.optional("ci95", lambda key: source.interval(key, -1.0)),
+        n=source.integer("n", 1),
+        dataset=source.text("dataset", default="", empty=True),
+    )
+    source.finish()
+    for key, value in (("spearman", fact.spearman), ("ci95", fact.ci95[1] if fact.ci95 else 0.0)):
+        if value > 1.0:
+            source.fail(key, f"is {value:g}, and no correlation is above 1")
+    return fact
 
 
 def _read_slicing(top: Fields) -> SliceSpec:
@@ -362,6 +530,7 @@ def _read_training(source: Fields) -> TrainingFacts:
         epochs=source.integer("epochs", 0),
         date=source.text("date", pattern=r"\d{4}-\d\d-\d\d", hint="a day as YYYY-MM-DD"),
         data=tuple(_read_data(item) for item in source.children("data")),
+        started_from=_read_if_there(source, "started_from", _read_start),
     )
     source.finish()
     try:
@@ -369,6 +538,16 @@ def _read_training(source: Fields) -> TrainingFacts:
     except ValueError:
         source.fail("date", f"is {facts.date}, which no calendar has")
     return facts
+
+
+def _read_start(source: Fields) -> StartedFrom:
+    start = StartedFrom(
+        id=source.text("id", pattern=_ID, hint=_ID_WORDS),
+        version=source.text("version", pattern=_VERSION, hint="three numbers, such as 1.0.0"),
+        sha256=source.text("sha256", pattern=_SHA256, hint=_SHA256_WORDS),
+    )
+    source.finish()
+    return start
 
 
 def _read_data(source: Fields) -> TrainingData:
@@ -401,7 +580,7 @@ def _read_metric(source: Fields) -> MetricFact:
 
 
 def _read_files(source: Fields) -> dict[str, FileFact]:
-    allowed = (MODEL_FILE, LABELS_FILE, PREVIEW_FILE)
+    allowed = (MODEL_FILE, DISCRIMINATOR_FILE, LABELS_FILE, PREVIEW_FILE)
     facts = {}
     for name in allowed:
         if name in source.keys():  # noqa: SIM118 - not a dict
@@ -417,6 +596,9 @@ def _check_together(card: Card, top: Fields) -> None:
     """What fields must be in the light of others."""
     if len(card.channel_names) != card.channels:
         top.fail("channel_names", f"has {len(card.channel_names)} names for {card.channels} channels")
+    for name in card.mask_channels:
+        if name not in card.channel_names:
+            top.fail("mask_channels", f"has {name!r}, which channel_names has not")
     for modality in card.default_for:
         if modality not in card.modalities:
             top.fail("default_for", f"has {modality}, which modalities has not")
@@ -425,6 +607,12 @@ def _check_together(card: Card, top: Fields) -> None:
             top.fail("test_time_augmentation", f"has {flip!r}, which is none of {', '.join(FLIPS)}")
         if not _lies_in_slices(flip, card.slicing.plane):
             top.fail("test_time_augmentation", f"has {flip}, which is no flip within {card.slicing.plane} slices")
+    if card.task != "segmentation" and (card.default_for or card.discriminator or card.review):
+        told = next(name for name in ("default_for", "discriminator", "review") if getattr(card, name))
+        top.fail(told, f"belongs to models that segment, and the task is {card.task}")
+    if card.files and (DISCRIMINATOR_FILE in card.files) != (card.discriminator is not None):
+        there = "names" if card.discriminator else "does not name"
+        top.fail("files", f"and the card do not agree: the card {there} a discriminator")
 
 
 def _lies_in_slices(flip: str, plane: str) -> bool:
@@ -441,8 +629,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    if isinstance(value, MetricFact) and not value.comment:
-        return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value) if entry.name != "comment"}
     if hasattr(value, "__dataclass_fields__"):
-        return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
+        silent = {name for name in _LEFT_OUT_IF_EMPTY.get(type(value), ()) if not getattr(value, name)}
+        return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value) if entry.name not in silent}
     return thawed(value)

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from ..errors import GANSegmentationError
-from .card import CARD_FILE, LABELS_FILE, MODEL_FILE, PREVIEW_FILE
+from .card import CARD_FILE, DISCRIMINATOR_FILE, LABELS_FILE, MODEL_FILE, PREVIEW_FILE
 
 SIZE_LIMITS: Final[Mapping[str, int]] = {
     CARD_FILE: 1 << 20,
     LABELS_FILE: 1 << 20,
     PREVIEW_FILE: 4 << 20,
     MODEL_FILE: 2 << 30,
+    DISCRIMINATOR_FILE: 1 << 30,
 }
 """The files that a package may have, in the order they are written, and the most bytes of each."""
 

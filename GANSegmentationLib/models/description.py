@@ -18,17 +18,23 @@ def describe(package: Package) -> list[tuple[str, str]]:
 
 def _lines(package: Package) -> Iterator[tuple[str, str]]:
     card = package.card
-    yield "Finds", ", ".join(segment.name for segment in package.labels)
+    structures = ", ".join(segment.name for segment in package.labels)
+    yield ("Finds" if card.task == "segmentation" else "Makes pictures from masks of"), structures
     yield "Made for", _input(card)
     yield "Intended use", card.intended_use
     yield "Limitations", card.limitations
     for metric in card.metrics:
         yield "Measured", metric_text(metric)
+    yield "Slices to review", _review(card)
     for data in card.training.data:
         counts = [f"{n} {word}" for n, word in ((data.patients, "patients"), (data.slices, "slices")) if n is not None]
         yield "Trained on", f"{data.name} ({', '.join([*counts, data.licence])})"
+    if card.training.started_from is not None:
+        yield "Started from", f"{card.training.started_from.id} {card.training.started_from.version}"
     yield "Slices", _slices(card)
     yield "Network", f"{card.network.name}, trained with the objective {card.training.objective}"
+    if card.discriminator is not None:
+        yield "Discriminator", f"{card.discriminator.name}, in the package: it can say how plausible each slice is"
     yield "After the network", _afterwards(card)
     yield "Weights' licence", card.weights_licence
     yield "Cite", card.citation
@@ -59,10 +65,23 @@ def _input(card: Card) -> str:
     return what
 
 
+def _review(card: Card) -> str:
+    fact = card.review
+    if fact is None:
+        return ""
+    interval = "" if fact.ci95 is None else f"95 % CI {fact.ci95[0]:.2f} to {fact.ci95[1]:.2f}; "
+    where = f"; {fact.dataset}" if fact.dataset else ""
+    return (
+        f"sorted by {fact.signal}, whose rank correlation with the slices' Dice is {fact.spearman:.2f} "
+        f"({interval}n = {fact.n} patients{where})"
+    )
+
+
 def _slices(card: Card) -> str:
     spec = card.slicing
     around = "" if spec.neighbours == 1 else f", seen with {spec.neighbours - 1} neighbours"
-    return f"{spec.plane}, {spec.size} pixels along the longer side{around}"
+    extent = f"{spec.size} pixels along the longer side" if spec.size else "its own pixels"
+    return f"{spec.plane}, {extent}{around}"
 
 
 def _afterwards(card: Card) -> str:

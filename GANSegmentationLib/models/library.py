@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import GANSegmentationError
 from ..resources import resource_path
-from .card import CARD_FILE
+from .card import CARD_FILE, Task
 from .package import Package, open_package, write_files
 
 ENVIRONMENT_VARIABLE = "GANSEG_MODELS"
@@ -66,9 +66,12 @@ class ModelLibrary:
         self.user = user_models_folder() if user is None else Path(user)
         self._opened: dict[Path, tuple[Any, Package | GANSegmentationError]] = {}
 
-    def list(self) -> _Packages:
-        """All usable models, by title; versions of one model newest first, the user's before the shipped."""
-        packages = [found for _, found in self._scan() if isinstance(found, Package)]
+    def list(self, task: Task | None = None) -> _Packages:
+        """All usable models, or those of one task, by title; versions of one model newest first, the user's before the
+        shipped."""
+        packages = [
+            found for _, found in self._scan() if isinstance(found, Package) and task in (None, found.card.task)
+        ]
         # Sorting twice is stable: the second key decides, the first one orders what it leaves equal.
         packages.sort(key=self._rank, reverse=True)
         return sorted(packages, key=lambda package: (package.card.title.casefold(), package.card.id))
@@ -103,7 +106,8 @@ class ModelLibrary:
         )
 
     def choose(self, modality: str | None, *, any_modality: bool = False) -> Package:
-        """The model for a modality: one that is a default for it, else any that was made for it; the newest of several.
+        """The model that segments a modality: one that is a default for it, else any that was made for it; the newest
+        of several. Models that make pictures are never chosen.
 
         Parameters
         ----------
@@ -118,7 +122,7 @@ class ModelLibrary:
             ``no_model`` if there is none for this modality; ``modality_unknown`` if it is not known and more than one
             model could be meant.
         """
-        packages = self.list()
+        packages = self.list("segmentation")
         if modality is not None:
             made_for = [package for package in packages if modality in package.card.modalities]
             found = [package for package in made_for if modality in package.card.default_for] or made_for

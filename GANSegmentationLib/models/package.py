@@ -19,13 +19,14 @@ from ..errors import GANSegmentationError
 from ..volumes import Segment, format_segment_table, parse_segment_table
 from . import fit
 from . import weights as weight_file
-from .card import CARD_FILE, LABELS_FILE, MODEL_FILE, PREVIEW_FILE, Card, FileFact
+from .card import CARD_FILE, DISCRIMINATOR_FILE, LABELS_FILE, MODEL_FILE, PREVIEW_FILE, Card, FileFact
 from .container import SIZE_LIMITS, Container, open_container, write_zip
 
 ZIP_SUFFIXES: Final = (".ganseg", ".zip")
 """A package written to a name that ends so is a zip, any other a folder."""
 
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
+_WEIGHT_FILES: Final = (MODEL_FILE, DISCRIMINATOR_FILE)
 _CHUNK: Final = 1 << 20
 _REPLACED: Final = "replaced"
 
@@ -61,6 +62,12 @@ class Package:
         """
         return weight_file.decode(self._read(MODEL_FILE))
 
+    def discriminator_weights(self) -> dict[str, npt.NDArray[Any]] | None:
+        """The weights of the network that judges the model's masks, read now as `weights`; None if it has none."""
+        if self.card.discriminator is None:
+            return None
+        return weight_file.decode(self._read(DISCRIMINATOR_FILE), DISCRIMINATOR_FILE)
+
     def preview(self) -> bytes | None:
         """The preview picture, PNG; None if there is none."""
         return self._read(PREVIEW_FILE) if PREVIEW_FILE in self.card.files else None
@@ -75,11 +82,13 @@ class Package:
         """
         again = open_package(self.path)
         container = open_container(self.path)
-        size = container.sizes[MODEL_FILE]
-        with container.reading(MODEL_FILE) as stream:
-            tensors = weight_file.read_header(stream, size)
-            weight_file.check_finite(stream, tensors)
-        fit.check_weights_fit(again.card, tensors)
+        for name in _WEIGHT_FILES:
+            if name not in container.sizes:
+                continue
+            with container.reading(name) as stream:
+                tensors = weight_file.read_header(stream, container.sizes[name], name)
+                weight_file.check_finite(stream, tensors, name)
+            fit.check_weights_fit(again.card, tensors, name)
 
     def files(self) -> dict[str, bytes]:
         """Every file of the package by name, as it was when it was opened."""
@@ -129,6 +138,8 @@ def write_package(
     weights: Mapping[str, npt.NDArray[Any]],
     labels: Sequence[Segment],
     preview: bytes | None = None,
+    *,
+    discriminator_weights: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> Path:
     """Write a model package; a name ending with ``.ganseg`` or ``.zip`` makes a zip, any other a folder.
 
@@ -146,6 +157,8 @@ def write_package(
         The structures: one for each label value that the network can give.
     preview:
         A PNG picture.
+    discriminator_weights:
+        The weights of the card's `discriminator`, given if and only if it names one.
 
     Returns
     -------
@@ -160,6 +173,8 @@ def write_package(
     files = {MODEL_FILE: weight_file.encode(weights), LABELS_FILE: format_segment_table(labels).encode("utf-8")}
     if preview is not None:
         files[PREVIEW_FILE] = preview
+    if discriminator_weights is not None:
+        files[DISCRIMINATOR_FILE] = weight_file.encode(discriminator_weights, DISCRIMINATOR_FILE)
     packed = card.with_files(
         {name: FileFact(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()}
     )
@@ -217,17 +232,17 @@ def _check_listed(container: Container, card: Card) -> None:
 def _check_file(container: Container, name: str, fact: FileFact) -> None:
     with container.reading(name) as stream:
         start = stream.read(len(_PNG_START))
-        if name == MODEL_FILE:
-            weight_file.refuse_pickle(start)
+        if name in _WEIGHT_FILES:
+            weight_file.refuse_pickle(start, name)
         digest = hashlib.sha256(start)
         size = len(start)
         while block := stream.read(_CHUNK):
             digest.update(block)
             size += len(block)
     _check_fact(name, size, digest.hexdigest(), fact)
-    if name == MODEL_FILE:
+    if name in _WEIGHT_FILES:
         with container.reading(name) as stream:
-            weight_file.read_header(stream, size)
+            weight_file.read_header(stream, size, name)
     if name == PREVIEW_FILE and start != _PNG_START:
         raise GANSegmentationError(
             "invalid_preview", f"{PREVIEW_FILE} is not a PNG picture.", action="Pack the model again."

@@ -49,7 +49,7 @@ class TensorPlace:
     end: int
 
 
-def refuse_pickle(start: bytes) -> None:
+def refuse_pickle(start: bytes, file: str = MODEL_FILE) -> None:
     """Refuse a file that begins as Python's pickle or as a PyTorch checkpoint does, whatever its name says.
 
     Raises
@@ -58,19 +58,22 @@ def refuse_pickle(start: bytes) -> None:
         ``invalid_weights``.
     """
     kind = ""
-    if start.startswith(_PICKLE_STARTS):
+    # A header of 640, 896, ... bytes begins with the same two; read as its length, a pickle's beginning is gigantic.
+    length = int.from_bytes(start[:8], "little")
+    if start.startswith(_PICKLE_STARTS) and (len(start) < 8 or length > _LARGEST_HEADER):
         kind = "a Python pickle"
     elif start.startswith(_ZIP_START):
         kind = "a PyTorch checkpoint (a zip with a pickle in it)"
     if kind:
         raise _invalid(
+            file,
             f"is {kind}, not a safetensors file",
             cause="A pickle can run any program when it is opened, so none ever is.",
             action="Convert the weights to safetensors where you trust them.",
         )
 
 
-def read_header(stream: IO[bytes], size: int) -> dict[str, TensorPlace]:
+def read_header(stream: IO[bytes], size: int, file: str = MODEL_FILE) -> dict[str, TensorPlace]:
     """The tensors of a safetensors file of `size` bytes, by name; `stream` stands at its start.
 
     Raises
@@ -79,28 +82,28 @@ def read_header(stream: IO[bytes], size: int) -> dict[str, TensorPlace]:
         ``invalid_weights`` for a pickle, a truncated or inconsistent file, and number types that numpy has not.
     """
     start = stream.read(8)
-    refuse_pickle(start)
+    refuse_pickle(start, file)
     if len(start) < 8:
-        raise _invalid(f"has {size} bytes, too few for a safetensors file")
+        raise _invalid(file, f"has {size} bytes, too few for a safetensors file")
     length = int.from_bytes(start, "little")
     if length > min(_LARGEST_HEADER, size - 8):
         raise _invalid(
-            f"is no safetensors file, or its end is missing: it announces a header of {length} bytes in {size}"
+            file, f"is no safetensors file, or its end is missing: it announces a header of {length} bytes in {size}"
         )
     try:
         text = stream.read(length).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _invalid("has a header that is not text") from error
-    header = parse_object(text, code=_CODE, document=f"the header of {MODEL_FILE}")
-    document = f"{MODEL_FILE} (header)"
+        raise _invalid(file, "has a header that is not text") from error
+    header = parse_object(text, code=_CODE, document=f"the header of {file}")
+    document = f"{file} (header)"
     fields = Fields(header, "", code=_CODE, document=document)
     names = [name for name in header if name != "__metadata__"]
-    tensors = {name: _read_place(name, fields.child(name), 8 + length, size) for name in names}
-    _check_places(tensors, 8 + length, size)
+    tensors = {name: _read_place(name, fields.child(name), 8 + length, size, file) for name in names}
+    _check_places(tensors, 8 + length, size, file)
     return tensors
 
 
-def check_finite(stream: IO[bytes], tensors: Mapping[str, TensorPlace]) -> None:
+def check_finite(stream: IO[bytes], tensors: Mapping[str, TensorPlace], file: str = MODEL_FILE) -> None:
     """Refuse weights that are NaN or infinite, in bounded memory; `stream` can seek.
 
     Raises
@@ -116,13 +119,13 @@ def check_finite(stream: IO[bytes], tensors: Mapping[str, TensorPlace]) -> None:
         while left:
             block = stream.read(min(left, _CHUNK))
             if not block:
-                raise _invalid(f"ends within the tensor {name}")
+                raise _invalid(file, f"ends within the tensor {name}")
             left -= len(block)
             if not np.isfinite(np.frombuffer(block, place.dtype)).all():
-                raise _not_finite(name)
+                raise _not_finite(file, name)
 
 
-def decode(data: bytes) -> dict[str, npt.NDArray[Any]]:
+def decode(data: bytes, file: str = MODEL_FILE) -> dict[str, npt.NDArray[Any]]:
     """The tensors of a safetensors file whose header was checked; through the safetensors library.
 
     Raises
@@ -142,11 +145,11 @@ def decode(data: bytes) -> dict[str, npt.NDArray[Any]]:
     weights: dict[str, npt.NDArray[Any]] = load(data)
     for name, weight in weights.items():
         if weight.dtype.kind == "f" and not np.isfinite(weight).all():
-            raise _not_finite(name)
+            raise _not_finite(file, name)
     return weights
 
 
-def encode(weights: Mapping[str, npt.NDArray[Any]]) -> bytes:
+def encode(weights: Mapping[str, npt.NDArray[Any]], file: str = MODEL_FILE) -> bytes:
     """Weights as the bytes of a safetensors file, the same bytes for the same weights; number types are kept.
 
     Raises
@@ -158,7 +161,7 @@ def encode(weights: Mapping[str, npt.NDArray[Any]]) -> bytes:
     from safetensors.numpy import save
 
     if not weights:
-        raise _invalid("would be empty: there are no weights")
+        raise _invalid(file, "would be empty: there are no weights")
     known = {np.dtype(dtype).newbyteorder("=") for dtype in _DTYPES.values()}
     ready = {}
     for name in sorted(weights):
@@ -166,12 +169,13 @@ def encode(weights: Mapping[str, npt.NDArray[Any]]) -> bytes:
         native = array.dtype.newbyteorder("=")
         if native not in known:
             raise _invalid(
+                file,
                 f"cannot hold the tensor {name} of the type {array.dtype}",
                 cause=_WHY_NOT_BF16 if "bfloat16" in str(array.dtype) else "",
                 action="Convert it to float16 or float32 first.",
             )
         if native.kind == "f" and not np.isfinite(array).all():
-            raise _invalid(f"would have numbers that are not finite in the tensor {name}")
+            raise _invalid(file, f"would have numbers that are not finite in the tensor {name}")
         ready[name] = array.astype(native, copy=False)
     data: bytes = save(ready)
     return data
@@ -180,10 +184,11 @@ def encode(weights: Mapping[str, npt.NDArray[Any]]) -> bytes:
 _WHY_NOT_BF16: Final = "numpy has no bfloat16, and the library reads weights with numpy alone."
 
 
-def _read_place(name: str, fields: Fields, start: int, size: int) -> TensorPlace:
+def _read_place(name: str, fields: Fields, start: int, size: int, file: str) -> TensorPlace:
     kind = fields.text("dtype")
     if kind not in _DTYPES:
         raise _invalid(
+            file,
             f"has the tensor {name} of the type {kind}, which cannot be used here",
             cause=_WHY_NOT_BF16 if kind == "BF16" else "",
             action="Convert the weights to F16 or F32.",
@@ -197,10 +202,12 @@ def _read_place(name: str, fields: Fields, start: int, size: int) -> TensorPlace
     begin, end = offsets
     # Python's integers do not overflow, so a shape made to wrap around is just a wrong number here.
     if end - begin != math.prod(shape) * dtype.itemsize:
-        raise _invalid(f"has the tensor {name} with {end - begin} bytes for the shape {list(shape)} of {kind}")
+        raise _invalid(file, f"has the tensor {name} with {end - begin} bytes for the shape {list(shape)} of {kind}")
     if start + end > size:
         raise _invalid(
-            f"has the tensor {name} beyond its end: at byte {start + end} of {size}", cause="The file is truncated."
+            file,
+            f"has the tensor {name} beyond its end: at byte {start + end} of {size}",
+            cause="The file is truncated.",
         )
     return TensorPlace(dtype, shape, start + begin, start + end)
 
@@ -211,27 +218,29 @@ def _whole(fields: Fields, key: str, value: object) -> int:
     return value
 
 
-def _check_places(tensors: Mapping[str, TensorPlace], start: int, size: int) -> None:
+def _check_places(tensors: Mapping[str, TensorPlace], start: int, size: int, file: str) -> None:
     """Tensors lie end to end and fill the file: no overlap, and no place to hide anything."""
     if not tensors:
-        raise _invalid("holds no tensors")
+        raise _invalid(file, "holds no tensors")
     position = start
     for name, place in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         if place.begin != position:
-            raise _invalid(f"has a gap or an overlap before the tensor {name} at byte {place.begin}")
+            raise _invalid(file, f"has a gap or an overlap before the tensor {name} at byte {place.begin}")
         position = place.end
     if position != size:
-        raise _invalid(f"has {size - position} bytes behind its last tensor")
+        raise _invalid(file, f"has {size - position} bytes behind its last tensor")
 
 
-def _not_finite(name: str) -> GANSegmentationError:
-    return _invalid(f"has numbers that are not finite in the tensor {name}", cause="The training of the model failed.")
+def _not_finite(file: str, name: str) -> GANSegmentationError:
+    return _invalid(
+        file, f"has numbers that are not finite in the tensor {name}", cause="The training of the model failed."
+    )
 
 
-def _invalid(problem: str, *, cause: str = "", action: str = "") -> GANSegmentationError:
+def _invalid(file: str, problem: str, *, cause: str = "", action: str = "") -> GANSegmentationError:
     return GANSegmentationError(
         _CODE,
-        f"{MODEL_FILE} {problem}.",
+        f"{file} {problem}.",
         cause=cause,
         action=action or "Get the package again from where it came, or pack the model again.",
     )

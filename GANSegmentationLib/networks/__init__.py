@@ -1,10 +1,10 @@
 """Generators and discriminators: one paper one file, and a registry that builds them from frozen configurations."""
 
 from .config import NetworkConfig
+from .entry import NetworkEntry, Output, Role, Sees
 from .initialisation import Initialisation, initialise
 from .layers import fold_batch_norm
 from .registry import (
-    NetworkEntry,
     build,
     count_parameters,
     entry,
@@ -12,12 +12,16 @@ from .registry import (
     names,
     read_network_config,
     scores,
+    shown,
 )
 
 __all__ = [
     "Initialisation",
     "NetworkConfig",
     "NetworkEntry",
+    "Output",
+    "Role",
+    "Sees",
     "build",
     "count_parameters",
     "entry",
@@ -27,4 +31,5 @@ __all__ = [
     "names",
     "read_network_config",
     "scores",
+    "shown",
 ]

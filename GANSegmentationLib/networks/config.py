@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from ..errors import GANSegmentationError
 from ..settings import read_settings, write_settings
+from .valid_padding import LostBorder
 
 T = TypeVar("T")
 
@@ -28,6 +29,11 @@ class NetworkConfig:
     def to_dict(self) -> dict[str, Any]:
         """Every field with its value as plain JSON types (tuples become lists); the inverse of `from_dict`."""
         return write_settings(self)
+
+    @property
+    def lost_border(self) -> LostBorder | None:
+        """What a generator of unpadded convolutions loses of its image; None where scores have the image's size."""
+        return None
 
 
 def check(condition: bool, config: object, problem: str, *, code: str = "invalid_network", action: str = "") -> None:

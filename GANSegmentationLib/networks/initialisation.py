@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-Initialisation = Literal["normal", "he", "torch"]
+Initialisation = Literal["normal", "he", "segan", "torch"]
 
 SEED_DEVIATION = 0.02
 
@@ -22,6 +22,7 @@ def initialise(network: nn.Module, scheme: Initialisation = "normal") -> nn.Modu
         ``"normal"``: N(0, 0.02), biases 0, normalisation 1 and 0 (pix2pix; seed 000).
         ``"he"``: normal with the variance that keeps activations' scale through LeakyReLU 0.2, biases 0
         (K. He et al., ICCV 2015, arXiv 1502.01852); for layers without normalisation the better choice.
+        ``"segan"``: as "he", but the scales of normalisations from N(1, 0.02) (SegAN's published code; seed 002).
         ``"torch"``: as PyTorch built them.
     """
     if scheme == "torch":
@@ -34,6 +35,8 @@ def initialise(network: nn.Module, scheme: Initialisation = "normal") -> nn.Modu
                 nn.init.zeros_(layer.bias)
         elif isinstance(layer, (nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)) and layer.weight is not None:
             nn.init.ones_(layer.weight)
+            if scheme == "segan":
+                nn.init.normal_(layer.weight, 1.0, SEED_DEVIATION)
             nn.init.zeros_(layer.bias)
     return network
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from .config import NetworkConfig, check
+from .entry import NetworkEntry
 from .layers import ConvNorm, needs_bias, norm_layer
 from .pix2pix import keras_batch_norm
 
@@ -119,3 +121,27 @@ class Patch70Discriminator(nn.Module):
             x = F.leaky_relu(layer(x), LEAK)
         scores: Tensor = self.layers[-1](x)
         return scores
+
+
+ENTRIES = (
+    NetworkEntry(
+        "patch142_keras",
+        "discriminator",
+        Patch142KerasConfig,
+        Patch142KerasDiscriminator,
+        "seed 000",
+        "patch",
+        MappingProxyType({Patch142KerasConfig(6): 6_965_441, Patch142KerasConfig(2): 6_961_345}),
+        sees="pair",
+    ),
+    NetworkEntry(
+        "patch70",
+        "discriminator",
+        Patch70Config,
+        Patch70Discriminator,
+        "P. Isola et al., CVPR 2017, arXiv 1611.07004",
+        "patch",
+        MappingProxyType({Patch70Config(6): 2_768_705}),
+        sees="pair",
+    ),
+)

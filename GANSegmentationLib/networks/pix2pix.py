@@ -10,6 +10,10 @@ Conditional Adversarial Networks*, CVPR 2017 (arXiv 1611.07004), as a Keras mode
   after its LeakyReLU. The bottleneck has no normalisation and a ReLU.
 * Keras' batch normalisation: epsilon 1e-3, running statistics with momentum 0.99 (PyTorch counts the other way: 0.01).
 
+Seed 004 has the same network with instance normalisation (``norm="instance"``, D. Ulyanov et al., 2016, arXiv
+1607.08022), from two channels (two masks) to one. Its count is met with normalisation in the same places, without an
+affine part, and every convolution's bias kept.
+
 Deviation: batch normalisation and dropout follow ``train()`` and ``eval()``; the seed's recipe leaves them on in use,
 which gives another mask at every run.
 """
@@ -18,20 +22,25 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import NetworkConfig, check
+from .entry import NetworkEntry
 from .layers import ConvNorm, check_input
 
 KERAS_NORM_EPSILON = 1e-3
 KERAS_NORM_MOMENTUM = 0.01
 """Keras' 0.99 is the share that stays, PyTorch's momentum the share that is new."""
 
-ENCODER_CHANNELS = (64, 128, 256, 512, 512, 512, 512)
-BOTTLENECK_CHANNELS = 512
+ENCODER_WIDTHS = (1, 2, 4, 8, 8, 8, 8)
+BOTTLENECK_WIDTHS = 8
+"""Channels in widths of the first row; the seed's width is 64."""
+
 DROPOUT_STAGES = 3
 DROPOUT = 0.5
 LEAK = 0.2
@@ -44,14 +53,27 @@ def keras_batch_norm(channels: int) -> nn.BatchNorm2d:
 
 @dataclass(frozen=True)
 class Pix2PixSeedConfig(NetworkConfig):
-    """Input and output channels; all else is the table. The seed has 3 and 3: slices and masks as RGB pictures."""
+    """Seed 000's table, or seed 004's variant of it.
+
+    Parameters
+    ----------
+    in_channels, out_channels:
+        Seed 000 has 3 and 3: slices and masks as RGB pictures. Seed 004 has 2 and 1.
+    width:
+        Channels of the first row, 64 in the tables; all others are multiples of it.
+    norm:
+        ``"keras_batch"`` (seed 000) or ``"instance"`` without affine part (seed 004).
+    """
 
     in_channels: int = 3
     out_channels: int = 3
+    width: int = 64
+    norm: Literal["keras_batch", "instance"] = "keras_batch"
 
     def __post_init__(self) -> None:
         check(self.in_channels >= 1, self, f"in_channels is {self.in_channels}, and at least 1 is needed")
         check(self.out_channels >= 1, self, f"out_channels is {self.out_channels}, and at least 1 is needed")
+        check(self.width >= 1, self, f"width is {self.width}, and at least 1 is needed")
 
 
 class Pix2PixSeedGenerator(nn.Module):
@@ -69,16 +91,17 @@ class Pix2PixSeedGenerator(nn.Module):
     def __init__(self, config: Pix2PixSeedConfig) -> None:
         super().__init__()
         self.in_channels = config.in_channels
-        widths = (config.in_channels, *ENCODER_CHANNELS)
+        normalise = keras_batch_norm if config.norm == "keras_batch" else nn.InstanceNorm2d
+        channels = [config.width * times for times in ENCODER_WIDTHS]
         self.encoder = nn.ModuleList(
-            ConvNorm(nn.Conv2d(before, after, 4, 2, 1), keras_batch_norm(after) if row else None)
-            for row, (before, after) in enumerate(itertools.pairwise(widths))
+            ConvNorm(nn.Conv2d(before, after, 4, 2, 1), normalise(after) if row else None)
+            for row, (before, after) in enumerate(itertools.pairwise((config.in_channels, *channels)))
         )
-        self.bottleneck = ConvNorm(nn.Conv2d(ENCODER_CHANNELS[-1], BOTTLENECK_CHANNELS, 4, 2, 1))
+        before = config.width * BOTTLENECK_WIDTHS
+        self.bottleneck = ConvNorm(nn.Conv2d(channels[-1], before, 4, 2, 1))
         self.decoder = nn.ModuleList()
-        before = BOTTLENECK_CHANNELS
-        for width in reversed(ENCODER_CHANNELS):
-            self.decoder.append(ConvNorm(nn.ConvTranspose2d(before, width, 4, 2, 1), keras_batch_norm(width)))
+        for width in reversed(channels):
+            self.decoder.append(ConvNorm(nn.ConvTranspose2d(before, width, 4, 2, 1), normalise(width)))
             before = 2 * width
         self.head = ConvNorm(nn.ConvTranspose2d(before, config.out_channels, 4, 2, 1))
 
@@ -97,3 +120,26 @@ class Pix2PixSeedGenerator(nn.Module):
                 x = F.dropout(x, DROPOUT, self.training)
             x = F.relu(torch.cat((x, skip), dim=1))
         return torch.tanh(self.head(x))
+
+
+ENTRIES = (
+    NetworkEntry(
+        "pix2pix_seed",
+        "generator",
+        Pix2PixSeedConfig,
+        Pix2PixSeedGenerator,
+        "seeds 000 and 004; P. Isola et al., CVPR 2017, arXiv 1611.07004",
+        "tanh",
+        MappingProxyType(
+            {
+                Pix2PixSeedConfig(3, 3): 54_419_459,
+                Pix2PixSeedConfig(1, 1): 54_413_313,
+                Pix2PixSeedConfig(3, 1): 54_415_361,
+                Pix2PixSeedConfig(3, 2): 54_417_410,
+                Pix2PixSeedConfig(2, 1, norm="instance"): 54_404_481,
+            }
+        ),
+        encoder=("encoder.", "bottleneck."),
+        head=("head.",),
+    ),
+)

@@ -16,6 +16,7 @@ normalisation at the bottleneck. Changed:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import NetworkConfig, check
+from .entry import NetworkEntry
 from .layers import ConvNorm, Norm, check_input, needs_bias, norm_layer
 
 LEAK = 0.2
@@ -194,3 +196,24 @@ def _up_convolution(before: int, width: int, up: Up, *, bias: bool = True) -> nn
     if up == "resize":
         return nn.Conv2d(before, width, 3, padding=1, bias=bias)
     return nn.ConvTranspose2d(before, width, 4, stride=2, padding=1, bias=bias)
+
+
+ENTRIES = (
+    NetworkEntry(
+        "pix2pix_modern",
+        "generator",
+        Pix2PixModernConfig,
+        Pix2PixModernGenerator,
+        "the pix2pix family (P. Isola et al., CVPR 2017, arXiv 1611.07004) for segmentation",
+        "logit",
+        MappingProxyType(
+            {
+                Pix2PixModernConfig(): 5_859_041,
+                Pix2PixModernConfig(in_channels=3): 5_859_329,
+                Pix2PixModernConfig(classes=5): 5_859_109,
+            }
+        ),
+        encoder=("stem.", "encoder."),
+        head=("head.",),
+    ),
+)

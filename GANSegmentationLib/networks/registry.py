@@ -2,110 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import GANSegmentationError
+from . import (
+    cyclegan,
+    lgan_critics,
+    multiscale_patch,
+    patch_discriminators,
+    pix2pix,
+    pix2pix_image,
+    pix2pix_modern,
+    segan,
+    segnet,
+    sriker_critic,
+    stargan,
+    uagan,
+    unet,
+    unet_ircad,
+    unet_sriker,
+)
 from .config import NetworkConfig
-from .patch_discriminators import (
-    Patch70Config,
-    Patch70Discriminator,
-    Patch142KerasConfig,
-    Patch142KerasDiscriminator,
+from .entry import NetworkEntry, Output, Role, Sees
+
+_FILES = (
+    pix2pix,
+    pix2pix_modern,
+    unet,
+    unet_sriker,
+    unet_ircad,
+    segnet,
+    pix2pix_image,
+    patch_discriminators,
+    multiscale_patch,
+    lgan_critics,
+    sriker_critic,
+    segan,
+    cyclegan,
+    stargan,
+    uagan,
 )
-from .pix2pix import Pix2PixSeedConfig, Pix2PixSeedGenerator
-from .pix2pix_modern import Pix2PixModernConfig, Pix2PixModernGenerator
-
-Role = Literal["generator", "discriminator"]
-Output = Literal["logit", "softmax", "tanh", "patch"]
-
-
-@dataclass(frozen=True)
-class NetworkEntry:
-    """A network that can be asked for by name.
-
-    Parameters
-    ----------
-    name, role:
-        As configurations write it; ``"generator"`` segments, ``"discriminator"`` judges.
-    config_class, build:
-        The frozen configuration, and what makes a module of it.
-    source:
-        The paper or seed it comes from.
-    output:
-        What it gives: ``"logit"`` (one raw score; raw softmax scores where the configuration has several classes),
-        ``"softmax"``, ``"tanh"`` (a picture of the mask in (-1, 1)) or ``"patch"`` (raw scores of patches).
-    expected_params:
-        PyTorch parameters (running statistics not counted) of known configurations.
-    takes_domain:
-        Whether the network's second argument is a one-hot vector of the domain ``(B, domains)``.
-    """
-
-    name: str
-    role: Role
-    config_class: type[NetworkConfig]
-    build: Callable[[Any], nn.Module]
-    source: str
-    output: Output
-    expected_params: Mapping[NetworkConfig, int] = field(default_factory=dict, hash=False)
-    takes_domain: bool = False
-
-
-_ENTRIES = (
-    NetworkEntry(
-        "pix2pix_seed",
-        "generator",
-        Pix2PixSeedConfig,
-        Pix2PixSeedGenerator,
-        "seed 000; P. Isola et al., CVPR 2017, arXiv 1611.07004",
-        "tanh",
-        MappingProxyType(
-            {
-                Pix2PixSeedConfig(3, 3): 54_419_459,
-                Pix2PixSeedConfig(1, 1): 54_413_313,
-                Pix2PixSeedConfig(3, 1): 54_415_361,
-                Pix2PixSeedConfig(3, 2): 54_417_410,
-            }
-        ),
-    ),
-    NetworkEntry(
-        "pix2pix_modern",
-        "generator",
-        Pix2PixModernConfig,
-        Pix2PixModernGenerator,
-        "the pix2pix family (P. Isola et al., CVPR 2017, arXiv 1611.07004) for segmentation",
-        "logit",
-        MappingProxyType(
-            {
-                Pix2PixModernConfig(): 5_859_041,
-                Pix2PixModernConfig(in_channels=3): 5_859_329,
-                Pix2PixModernConfig(classes=5): 5_859_109,
-            }
-        ),
-    ),
-    NetworkEntry(
-        "patch142_keras",
-        "discriminator",
-        Patch142KerasConfig,
-        Patch142KerasDiscriminator,
-        "seed 000",
-        "patch",
-        MappingProxyType({Patch142KerasConfig(6): 6_965_441, Patch142KerasConfig(2): 6_961_345}),
-    ),
-    NetworkEntry(
-        "patch70",
-        "discriminator",
-        Patch70Config,
-        Patch70Discriminator,
-        "P. Isola et al., CVPR 2017, arXiv 1611.07004",
-        "patch",
-        MappingProxyType({Patch70Config(6): 2_768_705}),
-    ),
-)
+_ENTRIES: tuple[NetworkEntry, ...] = tuple(item for file in _FILES for item in file.ENTRIES)
 _BY_NAME: Mapping[str, NetworkEntry] = MappingProxyType({item.name: item for item in _ENTRIES})
 
 
@@ -140,7 +82,8 @@ def read_network_config(name: str, config: Mapping[str, Any]) -> NetworkConfig:
 def build(name: str, config: Mapping[str, Any] | NetworkConfig) -> nn.Module:
     """A new network with PyTorch's own first weights, in training mode.
 
-    Generators have ``multiple`` (their input's sides are divisible by it). Works on the meta device too.
+    Generators have ``multiple`` (their input's sides are divisible by it); those of unpadded convolutions have a
+    ``lost_border`` too, which says the sizes that fit. Works on the meta device too.
 
     Raises
     ------
@@ -170,6 +113,39 @@ def scores(kind: NetworkEntry | Output, output: Tensor) -> Tensor:
     if kind in ("logit", "softmax"):
         return output
     raise GANSegmentationError("not_a_generator", f"A network with {kind} output gives no mask.")
+
+
+def shown(sees: Sees, image: Tensor, mask: Tensor, reference: Tensor | None = None) -> tuple[Tensor, ...]:
+    """The arguments of a discriminator that sees this.
+
+    Parameters
+    ----------
+    image, mask:
+        ``(B, C, H, W)`` as the generator gets it, and the mask to judge ``(B, K, H, W)``: probabilities, one-hot, or a
+        picture of the mask in (-1, 1), as the discriminator was trained.
+    reference:
+        For ``"comparison"``: the mask to compare with.
+
+    Raises
+    ------
+    ValueError
+        A comparison without a reference.
+    """
+    image = image.to(mask.dtype)
+    if sees == "pair":
+        return (torch.cat((image, mask), dim=1),)
+    if sees == "mask":
+        return (mask,)
+    if sees == "product":
+        # Every channel of the image under every class of the mask, the first class's channels first.
+        return ((image.unsqueeze(1) * mask.unsqueeze(2)).flatten(1, 2),)
+    if sees == "both":
+        return image, mask
+    if sees == "image":
+        return (image,)
+    if reference is None:
+        raise ValueError("A discriminator that compares masks needs a reference.")
+    return mask, reference.to(mask.dtype)
 
 
 def count_parameters(network: nn.Module) -> int:

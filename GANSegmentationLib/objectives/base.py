@@ -5,12 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
+Task = Literal["segmentation", "synthesis"]
+
 Batch = Mapping[str, Tensor]
-"""``image (B, C, H, W) float32``, normalised for the network; ``mask (B, H, W) int64``, 0 = background."""
+"""``image (B, C, H, W) float32``, normalised for the network; ``mask (B, H, W) int64``, 0 = background.
+
+Where the preset asks for them also ``labelled (B,) bool`` (False: the mask is withheld or missing and holds only
+zeros), ``domain (B,) int64`` (index into the preset's domains), and for every further stream of samples
+``<stream>/image``, ``<stream>/mask``, ``<stream>/labelled`` and ``<stream>/domain``, drawn independently of the main
+one.
+"""
 
 Networks = Mapping[str, nn.Module]
 """The networks of an objective by role; ``"generator"`` is the one that segments and is always there."""
@@ -20,6 +28,26 @@ Shared = dict[str, Tensor]
 
 Terms = dict[str, Tensor]
 """The scalar terms of a loss by name; the loop minimises their sum under the phase's ``total``."""
+
+
+@dataclass(frozen=True)
+class WeightClip:
+    """Weights are held in ``[-bound, bound]`` after each update (M. Arjovsky et al., ICML 2017, arXiv 1701.07875).
+
+    ``only_convolutions`` leaves biases and the scales of normalisations as they are.
+    """
+
+    bound: float
+    only_convolutions: bool = False
+
+
+@dataclass(frozen=True)
+class Reviewer:
+    """The network that can judge a mask later, beside the model: its role, registered name and configuration."""
+
+    role: str
+    name: str
+    config: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -35,11 +63,17 @@ class Phase:
         and stepped, so each network belongs to exactly one phase.
     loss:
         ``loss(networks, batch, shared) -> terms``; ``terms["total"]`` is what is minimised, the rest is logged.
+    every:
+        The phase runs in every n-th step only: a generator with ``every=5`` meets a critic that has learnt five times.
+    clip:
+        What the loop does to the trained networks' weights after the update.
     """
 
     name: str
     trains: tuple[str, ...]
     loss: Callable[[Networks, Batch, Shared], Terms]
+    every: int = 1
+    clip: WeightClip | None = None
 
 
 class Objective(ABC):
@@ -51,6 +85,9 @@ class Objective(ABC):
 
     name: str
     """The registered name, as presets write it."""
+
+    task: Task = "segmentation"
+    """What the generator makes: masks of images, or images of masks."""
 
     @abstractmethod
     def build_networks(self) -> dict[str, nn.Module]:
@@ -73,3 +110,16 @@ class Objective(ABC):
     def set_progress(self, step: int, total: int) -> None:  # noqa: B027
         """How far training is: `step` updates of `total` are done. The loop calls it before each step, so that weights
         which change over training follow from the step alone and resuming restores them; the default does nothing."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the objective remembers from step to step beside its networks, as plain types and tensors, for the
+        checkpoint: resuming exactly needs it. Most remember nothing, which is the default."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027
+        """Goes on from what `state_dict` gave; the default has nothing to go on from."""
+
+    def reviewer(self) -> Reviewer | None:
+        """The discriminator that judges masks of the trained generator, for the model package; None where there is
+        none or it judges something else."""
+        return None

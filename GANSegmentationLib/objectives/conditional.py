@@ -13,7 +13,8 @@ Source: P. Isola et al., CVPR 2017 (arXiv 1611.07004); seed 000. Two settings:
     (``mask_smoothing``) and both blurred by noise (``instance_noise``; C. Sønderby et al., 2016, arXiv 1610.04490).
 
 Each step draws the generator's masks once. The discriminator learns first, from the detached masks; the generator then
-meets the updated discriminator.
+meets the updated discriminator. Samples without a reference count in the adversarial terms of the generator's masks
+only.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ import torch
 from torch import Tensor, nn
 
 from .. import networks
-from ..networks import Initialisation
-from .base import Batch, Networks, Objective, Phase, Shared, Terms
-from .config import NetworkSpec, ObjectiveConfig, check_objective, network_spec
+from ..networks import Initialisation, shown
+from .adversary import channels, discriminator_spec, labelled_only, ramp
+from .base import Batch, Networks, Objective, Phase, Reviewer, Shared, Terms
+from .config import ObjectiveConfig, check_objective, network_spec
 from .losses import (
     AdversarialLoss,
     DiceOver,
@@ -49,7 +51,8 @@ class ConditionalConfig(ObjectiveConfig):
     Parameters
     ----------
     generator, discriminator:
-        ``{"name": ..., "config": {...}}``; the discriminator's ``in_channels`` follows from the generator where absent.
+        ``{"name": ..., "config": {...}}``; any discriminator that sees image and mask as a pair, whose channels follow
+        from the generator where absent.
     setting:
         ``"faithful"`` or ``"modern"``, see the module.
     adversarial, adversarial_weight:
@@ -140,16 +143,8 @@ class Conditional(Objective):
     def __init__(self, config: ConditionalConfig) -> None:
         self.config = config
         self._generator = network_spec(config.generator, "generator")
-        self._image_channels, self._mask_channels = _channels(self._generator)
-        seen = self._image_channels + self._mask_channels
-        self._discriminator = network_spec(config.discriminator, "discriminator", {"in_channels": seen})
-        taken = self._discriminator.config.to_dict()["in_channels"]
-        check_objective(
-            taken == seen,
-            config,
-            f"the discriminator takes {taken} channels, but image and mask have {seen}",
-            action="Leave the discriminator's in_channels out, then it follows from the generator.",
-        )
+        self._image_channels, self._mask_channels = channels(self._generator)
+        self._discriminator = discriminator_spec(config.discriminator, self._generator, ("pair",), config)
         pictures = networks.entry(self._generator.name).output == "tanh"
         check_objective(
             pictures == (config.setting == "faithful"),
@@ -178,12 +173,7 @@ class Conditional(Objective):
     @property
     def adversarial_weight(self) -> float:
         """The generator's adversarial weight at the current update: 0 up to warm-up's begin, full from its end."""
-        start, end = self.config.warm_up
-        if self._step >= end:
-            return self.config.adversarial_weight
-        if self._step <= start:
-            return 0.0
-        return self.config.adversarial_weight * (self._step - start) / (end - start)
+        return ramp(self.config.adversarial_weight, self.config.warm_up, self._step)
 
     def forward(self, networks: Networks, batch: Batch) -> Shared:
         """``scores``: what the generator gives, a picture of the mask in the faithful setting."""
@@ -191,6 +181,10 @@ class Conditional(Objective):
 
     def generator_spec(self) -> tuple[str, dict[str, Any]]:
         return self._generator.name, self._generator.config.to_dict()
+
+    def reviewer(self) -> Reviewer:
+        """The discriminator, which sees an image beside a mask as it was trained to: see `reference`."""
+        return Reviewer("discriminator", self._discriminator.name, self._discriminator.config.to_dict())
 
     def reference(self, mask: Tensor) -> Tensor:
         """``mask (B, H, W)`` as what the generator should give and the discriminator takes for real, float32.
@@ -202,44 +196,47 @@ class Conditional(Objective):
         smoothing = self.config.mask_smoothing
         return one_hot(mask, self._mask_channels) * (1 - 2 * smoothing) + smoothing
 
-    def _judge(self, networks: Networks, batch: Batch, mask: Tensor) -> Tensor:
-        """Patch scores of image and mask ``(B, mask channels, H, W)`` together."""
-        image = batch["image"].expand(-1, self._image_channels, -1, -1)
+    def _judge(self, networks: Networks, image: Tensor, mask: Tensor) -> Tensor:
+        """Raw scores of the discriminator for ``image`` and ``mask (B, mask channels, H, W)`` together."""
+        image = image.expand(-1, self._image_channels, -1, -1)
         if self.config.instance_noise:
             mask = mask + self.config.instance_noise * torch.randn_like(mask)
-        scores: Tensor = networks["discriminator"](torch.cat((image, mask.to(image.dtype)), dim=1))
+        scores: Tensor = networks["discriminator"](*shown("pair", image, mask))
         return scores
 
     def _generated(self, shared: Shared) -> Tensor:
         return shared["scores"] if self.config.setting == "faithful" else probabilities(shared["scores"])
 
     def _discriminator_loss(self, networks: Networks, batch: Batch, shared: Shared) -> Terms:
-        real = self._judge(networks, batch, self.reference(batch["mask"]))
-        fake = self._judge(networks, batch, self._generated(shared).detach())
-        loss_real, loss_fake = discriminator_loss(self.config.adversarial, real, fake)
+        kind = self.config.adversarial
+        image, mask = labelled_only(batch, batch["image"], batch["mask"])
+        real = self._judge(networks, image, self.reference(mask)) if len(mask) else None
+        fake = self._judge(networks, batch["image"], self._generated(shared).detach())
+        # Without any reference the fake part is all there is to learn from, and the accuracy is that of guessing.
+        known = fake if real is None else real
+        loss_real, loss_fake = discriminator_loss(kind, known, fake)
+        loss_real = loss_real if real is not None else torch.zeros_like(loss_fake)
         return {
             "total": self.config.discriminator_weight * (loss_real + loss_fake),
             "real": loss_real.detach(),
             "fake": loss_fake.detach(),
-            "accuracy": discriminator_accuracy(self.config.adversarial, real, fake),
+            "accuracy": discriminator_accuracy(kind, known, fake),
         }
 
     def _generator_loss(self, networks: Networks, batch: Batch, shared: Shared) -> Terms:
         scores = shared["scores"]
-        if self.config.setting == "faithful":
-            distance = l1_loss(scores, self.reference(batch["mask"]))
-            terms = {"total": self.config.l1 * distance, "l1": distance.detach()}
-        else:
-            terms = segmentation_terms(self.config, scores, batch["mask"])
+        terms = self._fidelity(scores, batch)
         weight = self.adversarial_weight
         # Without weight nothing of it reaches the generator: the term is measured for the log and its gradient saved.
         with torch.set_grad_enabled(weight > 0 and torch.is_grad_enabled()):
-            judged = self._judge(networks, batch, self._generated(shared))
+            judged = self._judge(networks, batch["image"], self._generated(shared))
             fooling = generator_adversarial_loss(self.config.adversarial, judged)
         return {**terms, "total": terms["total"] + weight * fooling, "adversarial": fooling.detach()}
 
-
-def _channels(generator: NetworkSpec) -> tuple[int, int]:
-    """Channels of the images and of the masks that a discriminator sees beside this generator."""
-    config = generator.config.to_dict()
-    return config["in_channels"], config["classes"] if "classes" in config else config["out_channels"]
+    def _fidelity(self, scores: Tensor, batch: Batch) -> Terms:
+        """The generator's terms that hold its masks against references."""
+        if self.config.setting == "modern":
+            return segmentation_terms(self.config, scores, batch["mask"], labelled=batch.get("labelled"))
+        pictures, mask = labelled_only(batch, scores, batch["mask"])
+        distance = l1_loss(pictures, self.reference(mask)) if len(mask) else 0 * scores.float().sum()
+        return {"total": self.config.l1 * distance, "l1": distance.detach()}

@@ -41,13 +41,30 @@ class NetworkSpec:
         return networks.initialise(networks.build(self.name, self.config), initialisation)
 
 
-def network_spec(fields: Mapping[str, Any], role: str, defaults: Mapping[str, Any] | None = None) -> NetworkSpec:
+def network_spec(
+    fields: Mapping[str, Any],
+    role: str,
+    defaults: Mapping[str, Any] | None = None,
+    *,
+    may_lose_border: bool = False,
+    may_take_domain: bool = False,
+) -> NetworkSpec:
     """The network that ``{"name": ..., "config": {...}}`` describes, checked to be of the role.
+
+    Parameters
+    ----------
+    defaults:
+        Settings of the network that the objective knows, where `fields` does not give them.
+    may_lose_border:
+        Take networks of unpadded convolutions, whose scores are smaller than the image.
+    may_take_domain:
+        Take networks that are told the domain of every slice.
 
     Raises
     ------
     GANSegmentationError
-        ``invalid_objective`` for another shape or role; what `networks.read_network_config` raises.
+        ``invalid_objective`` for another shape or role, a lost border, or a network that asks for a domain; what
+        `networks.read_network_config` raises.
     """
     unknown = set(fields) - {"name", "config"}
     if unknown or not isinstance(fields.get("name"), str):
@@ -64,9 +81,22 @@ def network_spec(fields: Mapping[str, Any], role: str, defaults: Mapping[str, An
             f"{name} is a {found.role}, and a {role} is needed.",
             action=f"Choose one of {', '.join(networks.names(role))}.",  # type: ignore[arg-type]
         )
+    if found.takes_domain and not may_take_domain:
+        raise GANSegmentationError(
+            "invalid_objective",
+            f"{name} asks for the domain of every slice, which this objective does not know.",
+            action="Train this network with the objective domain.",
+        )
     if isinstance(config, Mapping) and defaults:
         config = {**defaults, **config}
-    return NetworkSpec(name, networks.read_network_config(name, config))
+    checked = networks.read_network_config(name, config)
+    if checked.lost_border is not None and not may_lose_border:
+        raise GANSegmentationError(
+            "invalid_objective",
+            f"The {role} {name} has unpadded convolutions, and this objective needs masks of the image's size.",
+            action='Give it "padding": "same", or train it with the objective supervised.',
+        )
+    return NetworkSpec(name, checked)
 
 
 def check_objective(condition: bool, config: object, problem: str, *, action: str = "") -> None:

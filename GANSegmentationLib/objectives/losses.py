@@ -6,11 +6,14 @@ Scores are raw: ``(B, C, H, W)`` with one logit (C = 1, sigmoid) or softmax scor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from ..networks.valid_padding import centre
 
 DiceOver = Literal["batch", "sample"]
 AdversarialLoss = Literal["vanilla", "lsgan", "hinge"]
@@ -29,11 +32,14 @@ def one_hot(mask: Tensor, classes: int) -> Tensor:
     return F.one_hot(mask, classes).permute(0, 3, 1, 2).float()
 
 
-def soft_dice_loss(scores: Tensor, mask: Tensor, *, over: DiceOver = "batch", smooth: float = 1.0) -> Tensor:
+def soft_dice_loss(
+    scores: Tensor, mask: Tensor, *, over: DiceOver = "batch", smooth: float = 1.0, squared: bool = False
+) -> Tensor:
     """One minus the mean soft Dice of the foreground classes (F. Milletari et al., 3DV 2016, arXiv 1606.04797).
 
     ``Dice = (2 sum(p t) + smooth) / (sum(p) + sum(t) + smooth)``, with sums over the pixels of each sample
-    (``over="sample"``) or of the whole batch (``"batch"``). The sums are linear, not squared.
+    (``over="sample"``) or of the whole batch (``"batch"``). The denominator's sums are linear, or of squares with
+    `squared` (the paper's), which forgives soft borders.
 
     ``smooth`` is in pixels. It makes an empty prediction of an empty slice perfect (loss 0), and with ``"sample"``
     gives slices without the organ a steep gradient near there; ``"batch"`` avoids that where any slice has the organ.
@@ -43,15 +49,36 @@ def soft_dice_loss(scores: Tensor, mask: Tensor, *, over: DiceOver = "batch", sm
         p, t = p[:, 1:], t[:, 1:]
     axes = (0, 2, 3) if over == "batch" else (2, 3)
     overlap = (p * t).sum(dim=axes)
-    dice = (2 * overlap + smooth) / (p.sum(dim=axes) + t.sum(dim=axes) + smooth)
+    size = (p.square() if squared else p).sum(dim=axes) + t.sum(dim=axes)  # references, 0 or 1, are their own squares
+    dice = (2 * overlap + smooth) / (size + smooth)
     return 1 - dice.mean()
 
 
-def cross_entropy_loss(scores: Tensor, mask: Tensor) -> Tensor:
-    """Mean over pixels of the negative log-likelihood in nats: binary for one logit, else over the classes."""
-    if scores.shape[1] == 1:
-        return F.binary_cross_entropy_with_logits(scores.float(), one_hot(mask, 1))
-    return F.cross_entropy(scores.float(), mask)
+def cross_entropy_loss(scores: Tensor, mask: Tensor, weights: Sequence[float] = ()) -> Tensor:
+    """Mean over pixels of the negative log-likelihood in nats: binary for one logit, else over the classes.
+
+    With `weights`, of the background and of every other class, the mean is the weighted one: each pixel counts as much
+    as its class in the mask.
+    """
+    of_class = scores.new_tensor(weights, dtype=torch.float32) if weights else None
+    if scores.shape[1] > 1:
+        return F.cross_entropy(scores.float(), mask, of_class)
+    foreground = one_hot(mask, 1)
+    if of_class is None:
+        return F.binary_cross_entropy_with_logits(scores.float(), foreground)
+    of_pixel = of_class[foreground.long()]
+    return F.binary_cross_entropy_with_logits(scores.float(), foreground, of_pixel, reduction="sum") / of_pixel.sum()
+
+
+def centre_crop(mask: Tensor, like: Tensor) -> Tensor:
+    """The middle of ``mask (B, ..., H, W)`` that scores ``like (B, C, h, w)`` of unpadded convolutions belong to.
+
+    Raises
+    ------
+    ValueError
+        The mask is smaller than the scores, or larger by an odd number of pixels.
+    """
+    return centre(mask, like.shape[-2], like.shape[-1])
 
 
 def l1_loss(picture: Tensor, target: Tensor) -> Tensor:

@@ -9,12 +9,22 @@ from typing import Any
 from ..errors import GANSegmentationError
 from .base import Objective
 from .conditional import Conditional, ConditionalConfig
+from .cycle import Cycle, CycleConfig
+from .domain import Domain, DomainConfig
+from .multiscale_l1 import MultiscaleL1, MultiscaleL1Config
 from .supervised import Supervised, SupervisedConfig
+from .synthesis import Synthesis, SynthesisConfig
+from .wasserstein import Wasserstein, WassersteinConfig
 
 _BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], Objective]] = MappingProxyType(
     {
         "supervised": lambda config: Supervised(SupervisedConfig.from_dict(config)),
         "conditional": lambda config: Conditional(ConditionalConfig.from_dict(config)),
+        "multiscale_l1": lambda config: MultiscaleL1(MultiscaleL1Config.from_dict(config)),
+        "cycle": lambda config: Cycle(CycleConfig.from_dict(config)),
+        "wasserstein": lambda config: Wasserstein(WassersteinConfig.from_dict(config)),
+        "synthesis": lambda config: Synthesis(SynthesisConfig.from_dict(config)),
+        "domain": lambda config: Domain(DomainConfig.from_dict(config)),
     }
 )
 

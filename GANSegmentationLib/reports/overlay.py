@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -55,6 +55,7 @@ class _Style:
     counts: Mapping[int, int]
     reference_counts: Mapping[int, int]
     one_structure: bool
+    measured: bool = True
 
 
 def overlay_slice(
@@ -119,6 +120,7 @@ def overlay_montage(
     window: Window | None = None,
     title: str | None = None,
     panel_width: int = 360,
+    measured: bool = True,
     path: Path | None = None,
 ) -> bytes:
     """Several slices with their masks, head first, and two slices across them; what `overlay_slice` says holds here.
@@ -136,9 +138,11 @@ def overlay_montage(
         line is left out.
     columns, panel_width:
         Panels in a row; the width of each, pixels.
+    measured:
+        Whether the voxel spacing is known. If not, nothing is said in millimetres or millilitres.
     """
     shown = display(volume, mask, reference, plane)
-    style = _style(volume, mask, reference, window, text_size=15)
+    style = replace(_style(volume, mask, reference, window, text_size=15), measured=measured)
     chosen = _spread(shown, n) if indices is None else [_displayed(shown, index) for index in indices]
     if not chosen:
         raise GANSegmentationError("no_such_slice", "There is no slice to draw.", action="Name one slice or more.")
@@ -266,7 +270,9 @@ def _panel(shown: Display, index: int, box: Box, scale: float, cell: tuple[int, 
     size, edge = style.text_size, 8
     left, right, top, bottom = shown.letters
     text(draw, (edge, edge), f"{shown.plane} {shown.array_index(index)}", size)
-    text(draw, (width - edge, edge), shown.position(index), size, anchor="ra")
+    if style.measured:
+        text(draw, (width - edge, edge), shown.position(index), size, anchor="ra")
+        _scale_bar(draw, width - edge, height - edge, scale, size)
     text(draw, (edge, height / 2), left, size, anchor="lm")
     text(draw, (width - edge, height / 2), right, size, anchor="rm")
     text(draw, (width / 2, edge), top, size, anchor="ma")
@@ -274,7 +280,6 @@ def _panel(shown: Display, index: int, box: Box, scale: float, cell: tuple[int, 
     if shown.reference is not None:
         words = _dice_words(shown.mask[index], shown.reference[index], style)
         text(draw, (edge, height - edge), f"Dice {words}", size, anchor="ld")
-    _scale_bar(draw, width - edge, height - edge, scale, size)
     return sheet
 
 
@@ -341,16 +346,17 @@ class _Entry:
 
 
 def _legend(mask: Labelmap, reference: Labelmap | None, style: _Style) -> list[_Entry]:
-    millilitres = mask.geometry.voxel_volume_ml
+    def amount(voxels: int) -> str:
+        return f" {voxels * mask.geometry.voxel_volume_ml:.1f} ml" if style.measured else ""
+
     entries = []
     for segment in style.segments:
-        volume_ml = style.counts.get(segment.value, 0) * millilitres
-        entries.append(_Entry(f"{segment.name} {volume_ml:.1f} ml", segment.colour, filled=True))
+        words = f"{segment.name}{amount(style.counts.get(segment.value, 0))}"
+        entries.append(_Entry(words, segment.colour, filled=True))
     if not style.counts:
         entries.append(_Entry("the mask is empty"))
     if reference is not None:
-        volume_ml = sum(style.reference_counts.values()) * millilitres
-        entries.append(_Entry(f"reference {volume_ml:.1f} ml", style.reference_colour))
+        entries.append(_Entry(f"reference{amount(sum(style.reference_counts.values()))}", style.reference_colour))
         entries.append(_Entry(f"Dice {_dice_words(mask.array, reference.array, style)}"))
     return entries
 

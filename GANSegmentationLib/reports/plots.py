@@ -105,9 +105,9 @@ def line_plot_svg(
     name = title or y_label or "plot"
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="gs-plot" {size} role="img" aria-label="{_attribute(name)}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="gs-plot" {size} role="img" aria-label="{attribute(name)}">',
         f"<title>{escape(name)}</title>",
-        _STYLE,
+        SVG_STYLE,
         f'<rect class="ground" width="{width}" height="{height}" rx="6"/>',
         *_axes(frame, x_ticks, y_ticks),
         *_labels(frame, title, x_label, y_label),
@@ -117,7 +117,7 @@ def line_plot_svg(
     parts += _legend(frame, list(series), width)
     if not drawn:
         middle = (frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2
-        parts.append(f'<text class="soft" x="{_n(middle[0])}" y="{_n(middle[1])}" text-anchor="middle">no data</text>')
+        parts.append(f'<text class="soft" x="{px(middle[0])}" y="{px(middle[1])}" text-anchor="middle">no data</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -155,27 +155,27 @@ def _axes(frame: _Frame, x_ticks: Sequence[float], y_ticks: Sequence[float]) -> 
     parts = []
     for tick in y_ticks:
         _, y = frame.place(frame.x[0], tick)
-        parts.append(f'<path class="grid" d="M{_n(frame.left)} {_n(y)}H{_n(frame.right)}"/>')
-        parts.append(f'<text x="{_n(frame.left - 8)}" y="{_n(y + 4)}" text-anchor="end">{tick_words(tick)}</text>')
+        parts.append(f'<path class="grid" d="M{px(frame.left)} {px(y)}H{px(frame.right)}"/>')
+        parts.append(f'<text x="{px(frame.left - 8)}" y="{px(y + 4)}" text-anchor="end">{tick_words(tick)}</text>')
     for tick in x_ticks:
         x, _ = frame.place(tick, frame.y[0])
-        parts.append(f'<path class="axis" d="M{_n(x)} {_n(frame.bottom)}v5"/>')
-        parts.append(f'<text x="{_n(x)}" y="{_n(frame.bottom + 19)}" text-anchor="middle">{tick_words(tick)}</text>')
-    outline = f"M{_n(frame.left)} {_n(frame.top)}V{_n(frame.bottom)}H{_n(frame.right)}"
+        parts.append(f'<path class="axis" d="M{px(x)} {px(frame.bottom)}v5"/>')
+        parts.append(f'<text x="{px(x)}" y="{px(frame.bottom + 19)}" text-anchor="middle">{tick_words(tick)}</text>')
+    outline = f"M{px(frame.left)} {px(frame.top)}V{px(frame.bottom)}H{px(frame.right)}"
     return [*parts, f'<path class="axis" d="{outline}"/>']
 
 
 def _labels(frame: _Frame, title: str, x_label: str, y_label: str) -> list[str]:
     parts = []
     if title:
-        parts.append(f'<text class="title" x="{_n(frame.left)}" y="26">{escape(title)}</text>')
+        parts.append(f'<text class="title" x="{px(frame.left)}" y="26">{escape(title)}</text>')
     if x_label:
         middle = (frame.left + frame.right) / 2
-        place = f'x="{_n(middle)}" y="{_n(frame.bottom + 39)}"'
+        place = f'x="{px(middle)}" y="{px(frame.bottom + 39)}"'
         parts.append(f'<text class="soft" {place} text-anchor="middle">{escape(x_label)}</text>')
     if y_label:
         middle = (frame.top + frame.bottom) / 2
-        turn = f'transform="translate(16 {_n(middle)}) rotate(-90)"'
+        turn = f'transform="translate(16 {px(middle)}) rotate(-90)"'
         parts.append(f'<text class="soft" {turn} text-anchor="middle">{escape(y_label)}</text>')
     return parts
 
@@ -187,10 +187,10 @@ def _line(frame: _Frame, number: int, name: str, pieces: Sequence[Sequence[tuple
     for piece in pieces:
         places = [frame.place(x, y) for x, y in piece]
         if len(places) > 1:
-            way = "L".join(f"{_n(x)} {_n(y)}" for x, y in places)
+            way = "L".join(f"{px(x)} {px(y)}" for x, y in places)
             parts.append(f'<path class="line {css}"{_dash(number)} d="M{way}"/>')
         if few or len(places) == 1:
-            parts += [f'<circle class="dot {css}" cx="{_n(x)}" cy="{_n(y)}" r="2.6"/>' for x, y in places]
+            parts += [f'<circle class="dot {css}" cx="{px(x)}" cy="{px(y)}" r="2.6"/>' for x, y in places]
     return [*parts, "</g>"]
 
 
@@ -202,8 +202,8 @@ def _legend(frame: _Frame, names: Sequence[str], width: int) -> list[str]:
         y = frame.top + 10 + _LEGEND_STEP * number
         css = f"s{number % len(_COLOURS)}"
         shown = name if len(name) <= letters else name[: letters - 1] + "…"
-        parts.append(f'<path class="line {css}"{_dash(number)} d="M{_n(left)} {_n(y)}h22"/>')
-        parts.append(f'<text x="{_n(left + 29)}" y="{_n(y + 4)}">{escape(shown)}</text>')
+        parts.append(f'<path class="line {css}"{_dash(number)} d="M{px(left)} {px(y)}h22"/>')
+        parts.append(f'<text x="{px(left + 29)}" y="{px(y + 4)}">{escape(shown)}</text>')
     return parts
 
 
@@ -212,11 +212,11 @@ def _dash(number: int) -> str:
     return f' stroke-dasharray="{pattern}"' if pattern else ""
 
 
-def _attribute(words: str) -> str:
+def attribute(words: str) -> str:
     return escape(words, {'"': "&quot;"})
 
 
-def _n(value: float) -> str:
+def px(value: float) -> str:
     """A coordinate: two decimals are a fraction of a pixel, and the text is the same on every machine."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
@@ -243,4 +243,4 @@ def _colour_rules(ground: str, ink: str, soft: str, grid: str, axis: str, lines:
     )
 
 
-_STYLE: Final = _style()
+SVG_STYLE: Final = _style()

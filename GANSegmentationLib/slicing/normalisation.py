@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -77,6 +78,16 @@ class Normalisation(ABC):
     def fit(self, array: npt.NDArray[Any]) -> IntensityMap:
         """The map for a volume's voxels, ``(z, y, x)`` of any numeric type; never copies the volume as a whole."""
 
+    def for_modality(self, modality: str | None) -> Normalisation:
+        """The scheme for volumes of a DICOM modality (None = unknown): this one, unless it depends on the modality.
+
+        Raises
+        ------
+        GANSegmentationError
+            ``modality_unknown`` if there is none for this modality (`ByModality` alone).
+        """
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON: ``{"kind": "window", "low": 0.0, "high": 160.0}``."""
         return {"kind": self.kind, **asdict(self)}
@@ -99,10 +110,15 @@ class Normalisation(ABC):
         expected = {entry.name for entry in fields(scheme)}
         if set(values) != expected:
             raise _invalid(f"the normalisation {kind!r} takes {sorted(expected)}, not {sorted(values)}")
+        return scheme._read(values)
+
+    @classmethod
+    def _read(cls, values: Mapping[str, Any]) -> Normalisation:
+        """The scheme with these fields, whose names are known to be right."""
         for name, value in values.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise _invalid(f"{name} of the normalisation {kind!r} is {value!r}, not a number")
-        return scheme(**{name: float(value) for name, value in values.items()})
+                raise _invalid(f"{name} of the normalisation {cls.kind!r} is {value!r}, not a number")
+        return cls(**{name: float(value) for name, value in values.items()})
 
 
 @dataclass(frozen=True)
@@ -157,6 +173,77 @@ class ZScore(Normalisation):
         mean, deviation, darkest = _moments(array)
         scale = 1.0 / deviation if deviation > 0 else 0.0
         return IntensityMap(mean, scale, -self.clip, self.clip, floor=max(-self.clip, (darkest - mean) * scale))
+
+
+@dataclass(frozen=True)
+class ByModality(Normalisation):
+    """Another scheme for every DICOM modality, for one network that sees several (CT in HU, MR without a unit).
+
+    Parameters
+    ----------
+    schemes:
+        The scheme of each modality, by DICOM's word in any case (``"CT"``, ``"MR"``).
+
+    Raises
+    ------
+    GANSegmentationError
+        ``invalid_slicing`` without a scheme, for a name that is no word, two alike, or a scheme that depends on the
+        modality again.
+    """
+
+    kind = "by_modality"
+    schemes: Mapping[str, Normalisation]
+
+    def __post_init__(self) -> None:
+        if not self.schemes:
+            raise _invalid("the normalisation 'by_modality' has no scheme")
+        for modality, scheme in self.schemes.items():
+            if not isinstance(modality, str) or not modality.strip():
+                raise _invalid(f"the normalisation 'by_modality' has a scheme for {modality!r}, which is no modality")
+            if not isinstance(scheme, Normalisation) or isinstance(scheme, ByModality):
+                raise _invalid(f"the normalisation 'by_modality' has no plain scheme for {modality}")
+        named = {modality.upper(): self.schemes[modality] for modality in sorted(self.schemes)}
+        if len(named) != len(self.schemes):
+            raise _invalid("the normalisation 'by_modality' names a modality twice")
+        object.__setattr__(self, "schemes", MappingProxyType(named))
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.schemes.items()))
+
+    def __reduce__(self) -> tuple[type[ByModality], tuple[dict[str, Normalisation]]]:
+        return ByModality, (dict(self.schemes),)  # a read-only mapping cannot be pickled for another process
+
+    def fit(self, array: npt.NDArray[Any]) -> IntensityMap:
+        """Never answers: which scheme to fit, only `for_modality` can say."""
+        return self.for_modality(None).fit(array)
+
+    def for_modality(self, modality: str | None) -> Normalisation:
+        scheme = self.schemes.get((modality or "").upper())
+        if scheme is None:
+            known = ", ".join(self.schemes)
+            raise GANSegmentationError(
+                "modality_unknown",
+                f"The intensities of a scan whose modality is {modality or 'unknown'} cannot be normalised: the model "
+                f"knows {known}.",
+                cause="The file does not say its modality, or the model was not made for it.",
+                action=f"Name the modality or the domain of the scan: one of {known}.",
+            )
+        return scheme
+
+    def knows(self, modality: str | None) -> bool:
+        """Whether there is a scheme for a modality."""
+        return (modality or "").upper() in self.schemes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types for JSON: ``{"kind": "by_modality", "schemes": {"CT": {"kind": "window", ...}, ...}}``."""
+        return {"kind": self.kind, "schemes": {name: scheme.to_dict() for name, scheme in self.schemes.items()}}
+
+    @classmethod
+    def _read(cls, values: Mapping[str, Any]) -> Normalisation:
+        schemes = values["schemes"]
+        if not isinstance(schemes, Mapping) or not all(isinstance(scheme, Mapping) for scheme in schemes.values()):
+            raise _invalid("schemes of the normalisation 'by_modality' is no object of one normalisation a modality")
+        return cls({modality: Normalisation.from_dict(scheme) for modality, scheme in schemes.items()})
 
 
 def value_range(array: npt.NDArray[Any]) -> tuple[float, float, int] | None:

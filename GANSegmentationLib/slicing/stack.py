@@ -36,7 +36,8 @@ class SliceSpec:
     neighbours:
         1, 3 or 5 adjacent slices of each volume as channels.
     size:
-        Pixels of the physically longer side of a slice after resampling; pixels become square.
+        Pixels of the physically longer side of a slice after resampling; pixels become square. 0 leaves slices as they
+        are, for networks that learnt at one pixel size and meet slices of any extent at that size (microscopy).
     multiple:
         Both sides are padded to a multiple of it.
     normalisation:
@@ -61,8 +62,9 @@ class SliceSpec:
             raise _invalid(f"the number of neighbouring slices is {self.neighbours!r}, not 1, 3 or 5")
         for name in ("size", "multiple"):
             value = getattr(self, name)
-            if not _is_whole(value) or not 1 <= value <= _LARGEST_SIDE:
-                raise _invalid(f"{name} is {value!r}, not a whole number from 1 to {_LARGEST_SIDE}")
+            least = 0 if name == "size" else 1
+            if not _is_whole(value) or not least <= value <= _LARGEST_SIDE:
+                raise _invalid(f"{name} is {value!r}, not a whole number from {least} to {_LARGEST_SIDE}")
         if not isinstance(self.normalisation, Normalisation):
             raise _invalid("there is no normalisation")
 
@@ -106,12 +108,14 @@ class SliceStack:
     spec:
         How to slice.
     intensities:
-        The normalisation of each volume where it has been fitted before; None fits `spec`'s to each volume.
+        The normalisation of each volume where it has been fitted before; None fits `spec`'s to each volume, by the
+        volume's modality where the scheme depends on it.
 
     Raises
     ------
     GANSegmentationError
-        ``no_volume`` without a volume, ``geometry_mismatch`` if the grids differ.
+        ``no_volume`` without a volume, ``geometry_mismatch`` if the grids differ, ``modality_unknown`` if the
+        normalisation depends on the modality and has none for a volume's.
 
     Examples
     --------
@@ -143,13 +147,19 @@ class SliceStack:
         """Rows and columns of a displayed slice at the volume's own resolution, ``(h, w)``."""
         self.slice_spacing_mm = spacing[0]
         self.in_plane_spacing_mm = (spacing[1], spacing[2])
-        self.resized_shape = _square_pixels(self.in_plane_shape, self.in_plane_spacing_mm, spec.size)
+        self.resized_shape = self.in_plane_shape
+        if spec.size:
+            self.resized_shape = _square_pixels(self.in_plane_shape, self.in_plane_spacing_mm, spec.size)
         """Rows and columns with square pixels, before padding."""
         rows, columns = self.resized_shape
         self.network_shape = (_padded(rows, spec.multiple), _padded(columns, spec.multiple))
         """Rows and columns of a network slice, ``(H, W)``."""
         self._slices = [self.orientation.apply(volume.array) for volume in self.volumes]
-        self._maps = list(intensities or [spec.normalisation.fit(volume.array) for volume in self.volumes])
+        self.intensities = tuple(
+            intensities
+            or (spec.normalisation.for_modality(volume.modality).fit(volume.array) for volume in self.volumes)
+        )
+        """The fitted normalisation of each volume."""
 
     def batch(
         self, start: int, stop: int, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
@@ -168,7 +178,7 @@ class SliceStack:
         wanted = torch.arange(start, stop)[:, None] + torch.arange(-reach, reach + 1)
         wanted = (wanted.clamp(0, self.n_slices - 1) - first).to(device)
         parts = []
-        for slices, intensity in zip(self._slices, self._maps, strict=True):
+        for slices, intensity in zip(self._slices, self.intensities, strict=True):
             prepared = self._prepare(slices[first:last], intensity, device)
             parts.append(prepared[wanted] if reach else prepared[:, None])
         images = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
@@ -207,9 +217,22 @@ class SliceStack:
             raise ValueError(
                 f"scores have the shape {tuple(scores.shape)}, expected (n, classes, *{self.network_shape})"
             )
+        return labels_from_scores(self.unpadded(scores), self.in_plane_shape)
+
+    def restore_pictures(self, pictures: Tensor) -> Tensor:
+        """A network's pictures ``(n, 1, H, W)`` at the volume's in-plane resolution: ``(n, h, w)`` float32.
+
+        Padding is cut off and the rest resampled, on the pictures' device; values stay the network's.
+        """
+        if pictures.ndim != 4 or pictures.shape[1] != 1 or tuple(pictures.shape[-2:]) != self.network_shape:
+            raise ValueError(f"pictures have the shape {tuple(pictures.shape)}, expected (n, 1, *{self.network_shape})")
+        return resize(self.unpadded(pictures).float(), self.in_plane_shape)[:, 0]
+
+    def unpadded(self, images: Tensor) -> Tensor:
+        """Network slices ``(..., H, W)`` without their padding: a view ``(..., *resized_shape)``."""
         top, left = self._padding_before()
         height, width = self.resized_shape
-        return labels_from_scores(scores[..., top : top + height, left : left + width], self.in_plane_shape)
+        return images[..., top : top + height, left : left + width]
 
     def _prepare(self, slices: npt.NDArray[Any], intensity: IntensityMap, device: str | torch.device) -> Tensor:
         """Slices ``(n, h, w)`` as stored -> normalised, resampled and padded ``(n, H, W)`` float32."""
@@ -240,37 +263,46 @@ class SliceStack:
             raise ValueError(f"slices {start} to {stop} do not lie in 0 to {self.n_slices}")
 
 
-class LabelAssembler:
-    """Collects the labels of slices into one array on the volumes' grid, in the volume's own axis order.
+class SliceAssembler:
+    """Collects what slices became into one array on the volumes' grid, in the volume's own axis order.
 
     Parameters
     ----------
     stack:
         The stack the slices come from.
+    dtype:
+        Number type of the array.
     """
 
-    def __init__(self, stack: SliceStack) -> None:
-        self._array = np.zeros(stack.geometry.shape, np.uint8)
+    def __init__(self, stack: SliceStack, dtype: npt.DTypeLike) -> None:
+        self._array = np.zeros(stack.geometry.shape, dtype)
         # A view: what is put slice by slice lands where it belongs, whatever the storage order, without a second copy.
         self._slices = stack.orientation.apply(self._array)
         self._filled = np.zeros(stack.n_slices, np.bool_)
 
-    def put(self, start: int, labels: Tensor | npt.NDArray[np.uint8]) -> None:
-        """Labels ``(n, h, w)`` uint8 of the slices from `start` on, as `SliceStack.restore` gives them."""
-        block = np.asarray(labels if isinstance(labels, np.ndarray) else labels.cpu())
+    def put(self, start: int, slices: Tensor | npt.NDArray[Any]) -> None:
+        """Slices ``(n, h, w)`` of the array's number type from `start` on, as `SliceStack` restores them."""
+        block = np.asarray(slices if isinstance(slices, np.ndarray) else slices.cpu())
         stop = start + len(block)
         if start < 0 or stop > len(self._filled) or block.shape[1:] != self._slices.shape[1:]:
-            raise ValueError(f"labels {block.shape} from slice {start} on do not fit {self._slices.shape}")
-        if block.dtype != np.uint8:
-            raise ValueError(f"labels are {block.dtype}, not uint8")
+            raise ValueError(f"slices {block.shape} from slice {start} on do not fit {self._slices.shape}")
+        if block.dtype != self._array.dtype:
+            raise ValueError(f"slices are {block.dtype}, not {self._array.dtype}")
         self._slices[start:stop] = block
         self._filled[start:stop] = True
 
-    def result(self) -> npt.NDArray[np.uint8]:
-        """The labels ``(z, y, x)``; an error if a slice was never put, so that no gap can pass for background."""
+    def result(self) -> npt.NDArray[Any]:
+        """The array ``(z, y, x)``; an error if a slice was never put, so that no gap can pass for background."""
         if not self._filled.all():
-            raise ValueError(f"slices {np.flatnonzero(~self._filled).tolist()} were never labelled")
+            raise ValueError(f"slices {np.flatnonzero(~self._filled).tolist()} were never put")
         return self._array
+
+
+class LabelAssembler(SliceAssembler):
+    """Collects the labels of slices, uint8 ``(n, h, w)`` as `SliceStack.restore` gives them; see `SliceAssembler`."""
+
+    def __init__(self, stack: SliceStack) -> None:
+        super().__init__(stack, np.uint8)
 
 
 def _check_one_grid(volumes: Sequence[Volume]) -> None:

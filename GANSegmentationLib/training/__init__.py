@@ -1,26 +1,42 @@
 """The one training loop, its presets, checkpoints and logs, and the way from a run to a model package."""
 
-from .evaluation import CaseScore, evaluate, paired_difference, summarise
+from .card import discriminator_spec
+from .evaluation import CaseScore, Difference, amount, compare_models, evaluate, paired_difference, summarise
+from .evaluation_report import SCORE_WORDS, worst_pictures, write_evaluation
 from .export import export_package
-from .loop import RunOptions, RunResult, Trainer
+from .loop import Trainer
+from .measured import Measured, measure, with_review
+from .options import RunOptions, RunResult
 from .plan import dry_run
 from .preset import Preset, load_preset, preset_names
 from .release import Release, release_twins, was_held_out
+from .review import review_fact
 
 __all__ = [
+    "SCORE_WORDS",
     "CaseScore",
+    "Difference",
+    "Measured",
     "Preset",
     "Release",
     "RunOptions",
     "RunResult",
     "Trainer",
+    "amount",
+    "compare_models",
+    "discriminator_spec",
     "dry_run",
     "evaluate",
     "export_package",
     "load_preset",
+    "measure",
     "paired_difference",
     "preset_names",
     "release_twins",
+    "review_fact",
     "summarise",
     "was_held_out",
+    "with_review",
+    "worst_pictures",
+    "write_evaluation",
 ]

@@ -18,22 +18,31 @@ class MovingAverage:
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.updates = 0
+        self._average = copy.deepcopy(network).eval().requires_grad_(False)
+        self._latest: nn.Module | None = None
+
+    @property
+    def network(self) -> nn.Module:
+        """The averaged network, in ``eval()``."""
+        if self._latest is not None:
+            self._follow(self._latest, 0.0)
+            self._latest = None
+        return self._average
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Follow the network by one step."""
         self.updates += 1
-        decay = min(self.decay, self.updates / (self.updates + 10.0)) if self.decay else 0.0
-        averages = [average.data for average in self.network.parameters()]
-        torch._foreach_lerp_(averages, [parameter.data for parameter in network.parameters()], 1.0 - decay)
-        for copied, buffer in zip(self.network.buffers(), network.buffers(), strict=True):
-            copied.copy_(buffer)
+        if self.decay:
+            self._follow(network, min(self.decay, self.updates / (self.updates + 10.0)))
+        else:
+            # An average of the last step alone is copied when somebody asks for it, and not in every step.
+            self._latest = network
 
     @torch.no_grad()
-    def mend_buffers(self, network: nn.Module) -> None:
-        """Give the network back the last good values of its buffers that are no longer finite."""
-        for good, buffer in zip(self.network.buffers(), network.buffers(), strict=True):
-            if buffer.is_floating_point() and not bool(torch.isfinite(buffer).all()):
-                buffer.copy_(good)
+    def _follow(self, network: nn.Module, decay: float) -> None:
+        averages = [average.data for average in self._average.parameters()]
+        torch._foreach_lerp_(averages, [parameter.data for parameter in network.parameters()], 1.0 - decay)
+        for copied, buffer in zip(self._average.buffers(), network.buffers(), strict=True):
+            copied.copy_(buffer)

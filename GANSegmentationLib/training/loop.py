@@ -2,101 +2,55 @@
 
 from __future__ import annotations
 
-import logging
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
-from torch.utils.data import DataLoader
 
-from ..datasets.augmentation import Augmenter
-from ..datasets.dataset import Dataset
-from ..datasets.integrity import Finding
-from ..datasets.slices import GroupSampler, SliceDataset
+from ..datasets.dataset import Dataset, write_atomically
 from ..datasets.splits import Split
 from ..errors import GANSegmentationError
 from ..inference import choose_device
-from ..objectives import Objective, Phase
+from ..models import Package
+from ..networks import count_parameters, entry
+from ..objectives import Objective
 from .checkpoint import load_checkpoint, random_state, save_checkpoint, seed_everything, set_random_state
-from .ema import MovingAverage
-from .preflight import check_phases, check_run, require_same_data, run_facts
-from .preset import PRECISIONS, OptimiserSettings, Preset
-from .run_log import RunLog, sample_keys, sample_picture
-from .validation import mean_dice, validate
+from .data import training_slices, validation_slices
+from .health import examine
+from .judging import Verdict, judge, score_name
+from .known_patients import check_start
+from .learners import Learners
+from .loading import Feed, StepBatches, make_loader
+from .means import Means
+from .options import RunOptions, RunResult
+from .preflight import check_run, require_same_data, run_facts
+from .preset import Preset
+from .processes import Processes, choose_precision, has_batch_norm
+from .report import RunFacts, write_report
+from .run_log import RunLog, loss_terms, sample_keys
+from .transfer import START, TransferReport, frozen_prefixes, load_start, lr_factor, open_start, started_from
 
 _STATE = (
-    "preset", "epoch", "step", "best_epoch", "best_dice", "networks", "optimisers", "average", "average_updates",
-    "random", "history",
+    "preset", "epoch", "step", "best_epoch", "best_score", "networks", "optimisers", "average", "average_updates",
+    "random", "objective", "other_processes", "skipped", "skipped_in_all",
+    "history",
 )  # fmt: skip
-
-_PATIENCE_WITH_NANS = 20
-"""Steps in a row without a finite loss before a run is given up: one is bad luck, twenty are a diverged network."""
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Where and how a preset runs; nothing here changes what is learnt (but for rounding).
-
-    Parameters
-    ----------
-    accelerator:
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``, as `choose_device` takes it.
-    devices:
-        How many of them.
-    precision:
-        Overrides the preset's.
-    workers:
-        Processes that load slices; 0 loads in this one.
-    resume:
-        Go on from the run folder's last checkpoint where there is one.
-    stop_after:
-        Stop, resumable, when this many epochs are done.
-    progress:
-        Called as ``progress(epoch, step, steps, terms)`` after every step.
-    say:
-        Called with a line of text for people.
-    """
-
-    accelerator: str = "auto"
-    devices: int = 1
-    precision: str | None = None
-    workers: int = 0
-    resume: bool = False
-    stop_after: int | None = None
-    progress: Callable[[int, int, int, Mapping[str, float]], None] | None = None
-    say: Callable[[str], None] = lambda text: None
-
-
-@dataclass
-class RunResult:
-    """What a run came to: the folder with its files, the best epoch and its validation Dice."""
-
-    folder: Path
-    epochs: int
-    best_epoch: int
-    best_dice: float
-    finished: bool
-    findings: list[Finding] = field(default_factory=list)
 
 
 class Trainer:
     """One run of a preset on a prepared dataset, in a folder of its own.
 
-    The folder receives ``preset.json``, ``split.json``, ``log.csv``, ``losses.svg``, ``scores.svg``,
-    ``samples/epoch_NNN.png``, ``last.ckpt`` (everything to go on exactly) and ``best.ckpt`` (the averaged generator of
-    the best epoch).
+    The folder receives ``preset.json``, ``split.json``, ``start.json`` (where the run starts from a package),
+    ``log.csv``, ``losses.svg``, ``scores.svg``, ``samples/epoch_NNN.png``, ``report.html``, ``last.ckpt`` (everything
+    to go on exactly) and ``best.ckpt`` (the averaged generator of the best epoch, and its reviewer).
 
     Raises
     ------
     GANSegmentationError
-        As `check_run`; ``run_exists`` if the folder holds another run and `RunOptions.resume` is off;
+        As `check_run` and `Processes`; ``run_exists`` if the folder holds another run and `RunOptions.resume` is off;
         ``preset_changed`` and ``dataset_changed`` (from `run`) if it is on and these are not the run's;
         ``invalid_objective`` if a network belongs to no or two phases or has no optimiser settings.
     """
@@ -110,9 +64,19 @@ class Trainer:
         self.split: Split = checked.split
         self.findings = checked.findings
         self.objective: Objective = checked.objective
+        self._notes: list[str] = []
+        self.started: TransferReport | None = None
+        self._package = self._opened_start(dataset)
         self.total_steps = preset.epochs * preset.steps_per_epoch
         self._prepare_folder()
-        self._set_up()
+        self._set_up_processes()
+        self._set_up_networks()
+        self._set_up_data()
+        self.score_name = score_name(self.objective.task)
+        self.log = RunLog(self.folder, score=self.score_name)
+        self.epoch = 0
+        self.step = 0
+        self.best_epoch, self.best_score = 0, float("-inf")
 
     def _prepare_folder(self) -> None:
         path = self.folder / "last.ckpt"
@@ -125,218 +89,250 @@ class Trainer:
             )
         (self.folder / "samples").mkdir(parents=True, exist_ok=True)
 
-    def _set_up(self) -> None:
-        preset, options = self.preset, self.options
-        seed_everything(preset.seed)
-        device = choose_device(options.accelerator).device
-        self.precision = self._resumed_precision(device) or _precision(options.precision or preset.precision, device)
-        if device.type == "cuda":
+    @property
+    def _goes_on(self) -> bool:
+        """Whether there is a checkpoint to go on from, and it is wanted."""
+        return self.options.resume and (self.folder / "last.ckpt").exists()
+
+    def _opened_start(self, dataset: Dataset) -> Package | None:
+        """The package whose weights a new run starts from; a resumed one has its own and needs none."""
+        if self.preset.transfer is None or self._goes_on:
+            return None
+        package = open_start(self.preset.transfer)
+        self.findings = [*self.findings, *check_start(package, self.preset, dataset, self.split)]
+        return package
+
+    def _start(self, generator: nn.Module) -> None:
+        if self._package is not None and self.preset.transfer is not None:
+            spec = self.objective.generator_spec()
+            self.started = load_start(generator, *spec, self.preset.transfer, self._package)
+
+    def _set_up_processes(self) -> None:
+        options = self.options
+        choice = choose_device(options.accelerator)
+        self.device_name = choice.name
+        self.processes = Processes(choice.device, options.devices)
+        self.device = self.processes.device
+        if self.device.type == "cuda":
             # What float32 is left beside bfloat16 may use the tensor cores; ten bits of mantissa are plenty here.
             torch.set_float32_matmul_precision("high")
-        with _quiet_fabric():
-            self.fabric = Fabric(
-                # The device that has computed something, which need not be the first that Fabric would find.
-                accelerator=device.type,
-                devices=options.devices if device.index is None else [device.index],
-                precision=self.precision,  # type: ignore[arg-type]
-            )
-            self.fabric.launch()
-        self.device = self.fabric.device
-        networks = self.objective.build_networks()
-        check_phases(self.objective.phases, networks, preset.optimisers)
-        self.average = MovingAverage(networks["generator"], preset.ema_decay)
-        self.average.network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.networks: dict[str, Any] = {}
-        self.optimisers: dict[str, Any] = {}
-        for role, network in networks.items():
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            optimiser = _optimiser(network, preset.optimisers[role], self.device)
-            self.networks[role], self.optimisers[role] = self.fabric.setup(network, optimiser)
-        self.network_name, self.network_config = self.objective.generator_spec()
-        self._set_up_data()
-        self.log = RunLog(self.folder)
-        self.epoch = 0
-        self.step = 0
-        self.best_epoch, self.best_dice = 0, float("-inf")
-        self._nans: dict[str, int] = {}
+        # "auto" measures, and what one process measures must hold for all of them.
+        self.precision = self.processes.agree(
+            self._resumed_precision() or choose_precision(options.precision or self.preset.precision, self.device)
+        )
+        self.processes.use_precision(self.precision)
 
-    def _resumed_precision(self, device: torch.device) -> str | None:
+    def _resumed_precision(self) -> str | None:
         """What "auto" came to when the run began: measured anew, it might come out otherwise on a busy machine."""
         path = self.folder / "last.ckpt"
         if not (self.options.resume and path.exists()) or (self.options.precision or self.preset.precision) != "auto":
             return None
         began = load_checkpoint(path).get("precision")
-        return began[1] if began and began[0] == device.type else None
+        return began[1] if began and began[0] == self.device.type else None
+
+    def _set_up_networks(self) -> None:
+        seed_everything(self.preset.seed)
+        self.learners = Learners(self.preset, self.objective, self.processes, self._say, start=self._start)
+        self.network_name, self.network_config = self.objective.generator_spec()
+        self._note_shared_batch()
+        # All processes have drawn the same first weights; dropout and noise are each one's own.
+        if self.processes.rank:
+            seed_everything(self.preset.seed + self.processes.rank)
+
+    def _note_shared_batch(self) -> None:
+        """Say what sees less than a whole batch, where one is computed by several processes or in parts."""
+        count, parts = self.processes.count, self.preset.accumulate
+        if count * parts == 1:
+            return
+        seen = self.preset.batch_size // (count * parts)
+        self._note(
+            f"A batch of {self.preset.batch_size} slices is computed by {count} process{'es' * (count > 1)} in {parts} "
+            f"part{'s' * (parts > 1)}: losses over a whole batch see {seen} slices at a time."
+        )
+        normalised = [role for role, network in self.learners.networks.items() if has_batch_norm(network)]
+        if normalised and (parts > 1 or not self.processes.synchronises):
+            seen *= count if self.processes.synchronises else 1
+            self._note(f"Batch normalisation of {', '.join(normalised)} sees {seen} slices at a time.")
 
     def _set_up_data(self) -> None:
-        preset = self.preset
-        training = self.dataset.subset(self.split.train)
-        side = preset.slicing.size
-        augmenter = Augmenter(preset.augmentation, (side, side))
-        self.sampler = GroupSampler(
-            training, preset.data.groups, samples=preset.batch_size * preset.steps_per_epoch, seed=preset.seed
+        preset, processes = self.preset, self.processes
+        slices, self.sampler = training_slices(preset, self.dataset, self.split)
+        batches = StepBatches(
+            self.sampler,
+            preset.batch_size,
+            rank=processes.rank,
+            count=processes.count,
+            accumulate=preset.accumulate,
         )
-        loader: DataLoader[Any] = DataLoader(
-            SliceDataset(training, preset.slicing, augmenter),
-            batch_size=preset.batch_size,
-            sampler=self.sampler,
-            num_workers=self.options.workers,
-            persistent_workers=self.options.workers > 0,
-            prefetch_factor=8 if self.options.workers else None,
-            pin_memory=self.device.type == "cuda",
-            worker_init_fn=_one_thread,
-            # Of its own: the seeds that it draws for workers must not move the generator of dropout and noise, or a
-            # resumed run, which starts its workers anew, would go another way.
-            generator=torch.Generator(),
-        )
-        self.loader = self.fabric.setup_dataloaders(loader)
-        self.validation = SliceDataset(self.dataset.subset(self.split.validation), preset.slicing)
+        self.loader = make_loader(slices, batches, workers=self.options.workers, device=self.device)
+        self.validation = validation_slices(preset, self.dataset, self.split)
         self.samples = sample_keys(self.validation)
 
     def run(self) -> RunResult:
-        """Train until the preset's last epoch, or until `RunOptions.stop_after`; returns what came of it.
+        """Train until the preset's last epoch, its early stop, or `RunOptions.stop_after`; returns what came of it.
 
         Raises
         ------
         GANSegmentationError
             ``training_diverged`` if the losses stay NaN or infinite.
         """
-        if self.options.resume and (self.folder / "last.ckpt").exists():
+        if self._goes_on:
             self._load()
-        self._write_facts()
+            origin = started_from(self.folder)
+            self._notes += [f"Started from {origin.id} {origin.version}."] if origin is not None else []
+        elif self.started is not None:
+            self._note("\n".join(self.started.lines()))
+        if self.processes.is_first:
+            self._write_facts()
         last = min(self.preset.epochs, self.options.stop_after or self.preset.epochs)
-        while self.epoch < last:
+        while self.epoch < last and not self._stops_early:
             self._run_epoch()
-        finished = self.epoch >= self.preset.epochs
-        return RunResult(self.folder, self.epoch, self.best_epoch, self.best_dice, finished, self.findings)
+        finished = self.epoch >= self.preset.epochs or self._stops_early
+        return RunResult(self.folder, self.epoch, self.best_epoch, self.best_score, finished, self.findings)
+
+    @property
+    def _stops_early(self) -> bool:
+        """Whether the validation score has not risen for as many epochs as the preset waits."""
+        patience = self.preset.early_stop
+        return bool(patience) and self.epoch - self.best_epoch >= patience
 
     def _run_epoch(self) -> None:
+        terms, timings = self.train_epoch()
+        self._finish_epoch(terms, timings)
+
+    def train_epoch(self) -> tuple[dict[str, float], dict[str, float]]:
+        """The steps of the next epoch, without what comes after them; `run` does both.
+
+        Returns
+        -------
+        tuple[dict[str, float], dict[str, float]]
+            The means of all terms; and ``seconds``, ``loader_share`` (of the time that steps waited for slices),
+            ``skipped_steps`` and ``lr_factor`` of the last step.
+        """
         started = time.monotonic()
         self.sampler.epoch = self.epoch
-        for network in self.networks.values():
-            network.train()
-        sums: dict[str, torch.Tensor] = {}
-        for step, batch in enumerate(self.loader):
-            terms = self._step(batch)
-            for name, value in terms.items():
-                sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value
-            if self.options.progress is not None:
+        self.learners.train(frozen_prefixes(self.preset.transfer, entry(self.network_name), self.epoch))
+        skipped = self.learners.skipped_in_all
+        means = Means()
+        feed = Feed(self.loader, self.device)
+        for step, batch in enumerate(feed):
+            self.objective.set_progress(self.step, self.total_steps)
+            terms = self.learners.step(batch, self.step, self._lr_factor(self.step))
+            self.step += 1
+            means.add(terms)
+            if self.options.progress is not None and self.processes.is_first:
                 shown = {name: float(value) for name, value in terms.items()} if step % 10 == 0 else {}
                 self.options.progress(self.epoch, step + 1, self.preset.steps_per_epoch, shown)
-        trained = time.monotonic() - started
+        figures = means.over(self.processes)
+        seconds = time.monotonic() - started
         self.epoch += 1
-        self._finish_epoch({name: float(value) / self.preset.steps_per_epoch for name, value in sums.items()}, trained)
+        return figures, {
+            "lr_factor": self._lr_factor(self.step - 1),
+            "skipped_steps": float(self.learners.skipped_in_all - skipped),
+            "seconds": round(seconds, 2),
+            "loader_share": round(feed.waited / max(seconds, 1e-9), 4),
+        }
 
-    def _step(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """One update of every phase; returns the detached loss terms as ``phase/term``."""
-        factor = self.preset.schedule.factor(self.step, self.total_steps)
-        self.objective.set_progress(self.step, self.total_steps)
-        batch = {**batch, "image": batch["image"].contiguous(memory_format=torch.channels_last)}
-        shared = self.objective.forward(self.networks, batch)
-        logged: dict[str, torch.Tensor] = {}
-        for phase in self.objective.phases:
-            self._freeze_all_but(phase.trains)
-            terms = phase.loss(self.networks, batch, shared)
-            logged.update({f"{phase.name}/{name}": value.detach() for name, value in terms.items()})
-            self._update(phase, terms["total"], factor)
-        self._freeze_all_but(tuple(self.networks))
-        generator = self.networks["generator"].module
-        if any(self._nans.values()):
-            # The forward pass of a step without a finite loss may have left its NaN in batch norm's statistics.
-            self.average.mend_buffers(generator)
-        else:
-            self.average.update(generator)
-        self.step += 1
-        return logged
+    def _lr_factor(self, step: int) -> float:
+        """The factor on every learning rate for the update after `step` others."""
+        stage = lr_factor(self.preset.transfer, step // self.preset.steps_per_epoch)
+        return stage * self.preset.schedule.factor(step, self.total_steps, self._scores)
 
-    def _update(self, phase: Phase, loss: torch.Tensor, factor: float) -> None:
-        """One update of a phase's networks; skipped where the loss or a gradient is not finite."""
-        for role in phase.trains:
-            self.optimisers[role].zero_grad(set_to_none=True)
-        if not torch.isfinite(loss.detach()):
-            self._skip(phase, "loss")
-            return
-        self.fabric.backward(loss)
-        limit = self.preset.clip_norm or math.inf  # without a limit the norm is only measured
-        norms = [
-            self.fabric.clip_gradients(
-                self.networks[role], self.optimisers[role], max_norm=limit, error_if_nonfinite=False
-            )
-            for role in phase.trains
-        ]
-        if not all(norm is None or bool(torch.isfinite(norm)) for norm in norms):
-            self._skip(phase, "gradient")
-            return
-        self._nans[phase.name] = 0
-        for role in phase.trains:
-            for group in self.optimisers[role].param_groups:
-                group["lr"] = self.preset.optimisers[role].lr * factor
-            self.optimisers[role].step()
+    @property
+    def _scores(self) -> list[float]:
+        """The validation score of every epoch so far."""
+        return [row[self.score_name] for row in self.log.rows]
 
-    def _skip(self, phase: Phase, what: str) -> None:
-        """Count a step that cannot be made; too many in a row end the run."""
-        self._nans[phase.name] = self._nans.get(phase.name, 0) + 1
-        self.options.say(f"step {self.step}: the {phase.name}'s {what} is not finite; the step is skipped")
-        if self._nans[phase.name] >= _PATIENCE_WITH_NANS:
-            raise GANSegmentationError(
-                "training_diverged",
-                f"The {phase.name}'s loss or gradient was not finite in {self._nans[phase.name]} steps in a row.",
-                cause="The learning rate is too high for this network, or the data hold values without meaning.",
-                action="Lower the learning rate or set clip_norm; the last checkpoint is from before.",
-            )
-
-    def _freeze_all_but(self, trained: tuple[str, ...]) -> None:
-        for role, network in self.networks.items():
-            for parameter in network.parameters():
-                parameter.requires_grad_(role in trained)
-
-    def _finish_epoch(self, terms: Mapping[str, float], trained_seconds: float) -> None:
+    def _finish_epoch(self, terms: Mapping[str, float], timings: Mapping[str, float]) -> None:
         """Validate, log, keep the best, save everything."""
         started = time.monotonic()
-        with self.fabric.autocast():
-            results = validate(self.average.network, self.network_name, self.validation, self.device)
-            picture = sample_picture(
-                self.average.network, self.network_name, self.validation, self.samples, self.device
-            )
-        score = mean_dice(results, self.preset.data.score_source)
-        sources = sorted({result.source for result in results})
-        by_source = {f"dice/{source}": mean_dice(results, source) for source in sources} if len(sources) > 1 else {}
-        if self.fabric.is_global_zero:
-            (self.folder / "samples" / f"epoch_{self.epoch:03d}.png").write_bytes(picture)
-            self.log.add(
-                {
-                    "epoch": self.epoch,
-                    "dice": score,
-                    **{name.replace("/", "_"): value for name, value in by_source.items()},
-                    **terms,
-                    "lr_factor": self.preset.schedule.factor(self.step - 1, self.total_steps),
-                    "seconds": round(trained_seconds, 2),
-                    "validation_seconds": round(time.monotonic() - started, 2),
-                }
-            )
-            if score > self.best_dice:
-                self.best_epoch, self.best_dice = self.epoch, score
-                self._save("best.ckpt", {"average": self.average.network.state_dict(), "epoch": self.epoch})
-            self._save("last.ckpt", self._state())
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in {**by_source, **terms}.items())
-        self.options.say(
-            f"epoch {self.epoch}/{self.preset.epochs}: validation Dice {score:.4f} "
-            f"(best {self.best_dice:.4f} in {self.best_epoch}), {shown}, {trained_seconds:.0f} s"
+        verdict = self.processes.agree(self._judged() if self.processes.is_first else None)
+        assert verdict is not None
+        score = verdict.score
+        better = score > self.best_score
+        if better:
+            self.best_epoch, self.best_score = self.epoch, score
+        self.log.add(
+            {
+                "epoch": self.epoch,
+                self.score_name: score,
+                **verdict.columns,
+                **terms,
+                **timings,
+                "validation_seconds": round(time.monotonic() - started, 2),
+            },
+            write=self.processes.is_first,
+        )
+        state = self._state()
+        if self.processes.is_first:
+            write_atomically(self.folder / "samples" / f"epoch_{self.epoch:03d}.png", verdict.picture)
+            if better:
+                self._save("best.ckpt", self._best())
+            self._save("last.ckpt", state)
+            write_report(self.folder, self._facts(), self.log.rows)
+        shown = {**verdict.columns, **{name: terms[name] for name in loss_terms(terms)}}
+        self._say(
+            f"epoch {self.epoch}/{self.preset.epochs}: validation {self.score_name} {score:.4f} "
+            f"(best {self.best_score:.4f} in {self.best_epoch}), "
+            + ", ".join(f"{name} {value:.4f}" for name, value in shown.items())
+            + f", {timings['seconds']:.0f} s"
         )
 
+        self._warn()
+
+    def _warn(self) -> None:
+        """Say what is wrong since this epoch."""
+        known = {symptom.code for symptom in examine(self.log.rows[:-1], self.score_name)}
+        for symptom in examine(self.log.rows, self.score_name):
+            if symptom.code not in known:
+                self._say(f"warning: {symptom.text} {symptom.advice}")
+
+    def _facts(self) -> RunFacts:
+        return RunFacts(
+            self.preset,
+            self.dataset,
+            self.split,
+            {role: count_parameters(network) for role, network in self.learners.networks.items()},
+            self.device_name,
+            self.precision,
+            self.processes.count,
+            self.findings,
+            self._notes,
+            self.score_name,
+        )
+
+    def _judged(self) -> Verdict:
+        with self.processes.autocast():
+            return judge(
+                self.objective,
+                self.learners.average.network,
+                self.validation,
+                self.samples,
+                self.device,
+                source=self.preset.data.score_source,
+            )
+
+    def _best(self) -> dict[str, Any]:
+        """The averaged generator, and the discriminator that may review its masks."""
+        reviewer = self.objective.reviewer()
+        best: dict[str, Any] = {"average": self.learners.average.network.state_dict(), "epoch": self.epoch}
+        if reviewer is not None:
+            best["reviewer"] = self.learners.networks[reviewer.role].state_dict()
+        return best
+
     def _state(self) -> dict[str, Any]:
+        """Everything to go on from; each process asks, for each has random numbers of its own."""
+        first, *others = self.processes.gather({"random": random_state(), "objective": self.objective.state_dict()})
         return {
             "preset": self.preset.to_dict(),
             "precision": [self.device.type, self.precision],
             "epoch": self.epoch,
             "step": self.step,
             "best_epoch": self.best_epoch,
-            "best_dice": self.best_dice,
-            "networks": {role: network.module.state_dict() for role, network in self.networks.items()},
-            "optimisers": {role: optimiser.state_dict() for role, optimiser in self.optimisers.items()},
-            "average": self.average.network.state_dict(),
-            "average_updates": self.average.updates,
-            "random": random_state(),
+            "best_score": self.best_score,
+            **self.learners.state_dict(),
+            **first,
+            "other_processes": others,
             "history": self.log.rows,
         }
 
@@ -351,15 +347,26 @@ class Trainer:
                 action="Resume with the same preset and changes, or start a new folder.",
             )
         require_same_data(self.folder, self.dataset, self.split)
-        for role, network in self.networks.items():
-            network.module.load_state_dict(state["networks"][role])
-            self.optimisers[role].load_state_dict(state["optimisers"][role])
-        self.average.network.load_state_dict(state["average"])
-        self.average.updates = state["average_updates"]
+        self.learners.load_state_dict(state)
         self.epoch, self.step = state["epoch"], state["step"]
-        self.best_epoch, self.best_dice = state["best_epoch"], state["best_dice"]
-        self.log = RunLog(self.folder, state["history"])
-        set_random_state(state["random"])
+        self.best_epoch, self.best_score = state["best_epoch"], state["best_score"]
+        self.log = RunLog(self.folder, state["history"], score=self.score_name)
+        self._load_own(state)
+
+    def _load_own(self, state: Mapping[str, Any]) -> None:
+        """What each process has for itself: random numbers, and what its objective remembers."""
+        known = [{"random": state["random"], "objective": state["objective"]}, *state["other_processes"]]
+        if len(known) != self.processes.count:
+            self._say(
+                f"the run was saved by {len(known)} processes and goes on with {self.processes.count}: from the same "
+                "weights, with other random numbers"
+            )
+        own = known[min(self.processes.rank, len(known) - 1)]
+        self.objective.load_state_dict(own["objective"])
+        if self.processes.rank < len(known):
+            set_random_state(own["random"])
+        else:
+            seed_everything(self.preset.seed + self.processes.rank + self.step * self.processes.count)
 
     def _save(self, name: str, state: dict[str, Any]) -> None:
         save_checkpoint(self.folder / name, state)
@@ -369,50 +376,16 @@ class Trainer:
 
         write_json(self.preset.to_dict(), self.folder / "preset.json")
         write_json(run_facts(self.dataset, self.split), self.folder / "split.json")
+        if self.started is not None:
+            write_json(self.started.to_dict(), self.folder / START)
+        elif not self._goes_on:
+            (self.folder / START).unlink(missing_ok=True)  # of a run that was given up in its first epoch
 
+    def _note(self, text: str) -> None:
+        """Say something that belongs into the report too."""
+        self._notes.append(text)
+        self._say(text)
 
-def _precision(word: str, device: torch.device) -> str:
-    """Lightning's precision word; "auto" is bfloat16 where the device is faster with it.
-
-    Float16 is not offered: its loss scaler is a state that bfloat16 does not need.
-    """
-    if word not in PRECISIONS:
-        raise GANSegmentationError(
-            "invalid_preset",
-            f"There is no precision '{word}'.",
-            action=f"Choose one of {', '.join(PRECISIONS)}.",
-        )
-    if word != "auto":
-        return word
-    if device.type == "cuda":
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    return "bf16-mixed" if choose_device(device.type).half is torch.bfloat16 else "32-true"
-
-
-def _optimiser(network: nn.Module, settings: OptimiserSettings, device: torch.device) -> torch.optim.Optimizer:
-    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    optimiser: torch.optim.Optimizer = kinds[settings.name](
-        network.parameters(),
-        lr=settings.lr,
-        betas=settings.betas,
-        weight_decay=settings.weight_decay,
-        fused=device.type in ("cuda", "cpu"),
-    )
-    return optimiser
-
-
-def _one_thread(worker: int) -> None:
-    # Each loading process does one slice at a time; more threads would only fight for the same cores.
-    torch.set_num_threads(1)
-
-
-@contextmanager
-def _quiet_fabric() -> Iterator[None]:
-    """Keep Lightning's remarks on precision and tensor cores, which the run says itself, off a person's terminal."""
-    logger = logging.getLogger("lightning_fabric")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    def _say(self, text: str) -> None:
+        if self.processes.is_first:
+            self.options.say(text)

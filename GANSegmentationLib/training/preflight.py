@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ from torch import nn
 
 from ..datasets.dataset import Dataset
 from ..datasets.integrity import Finding, require_sound
-from ..datasets.slices import GroupSampler, SliceDataset
+from ..datasets.slices import SliceDataset
 from ..datasets.splits import Split, patient_split
 from ..errors import GANSegmentationError
 from ..objectives import Objective, Phase
 from ..objectives import build as build_objective
 from .card import check_model
+from .data import training_sampler
 from .preset import OptimiserSettings, Preset
 
 FACTS = "split.json"
@@ -47,21 +48,37 @@ def check_run(preset: Preset, dataset: Dataset) -> Checked:
     split = patient_split(used, validation=preset.data.validation_patients)
     objective = build_objective(preset.objective.name, preset.objective.config)
     check_model(preset)
+    _check_modalities(preset, used)
     _check_score(preset, used, split)
     training = used.subset(split.train)
-    GroupSampler(training, preset.data.groups, samples=preset.batch_size, seed=preset.seed)
+    training_sampler(preset, training)
     # Reading all arrays takes the longest, so it comes after all that a glance at the manifest can tell.
-    findings = require_sound(used, split)
+    data = preset.data
+    findings = require_sound(
+        used,
+        split,
+        labels=(*(data.labels or ()), *data.input_labels),
+        unlabelled_patients=data.unlabelled_patients,
+    )
     _check_shapes(preset, training)
     return Checked(used, split, objective, findings)
 
 
 def dataset_of(preset: Preset, dataset: Dataset) -> Dataset:
-    """The cases of a dataset that a preset uses: without its excluded sources."""
-    return Dataset(
-        dataset.folder,
-        tuple(case for case in dataset.cases if case.source not in preset.data.excluded_sources),
-        dataset.labels,
+    """The cases of a dataset that a preset uses: without its excluded sources and patients, of those it names."""
+    data = preset.data
+    wanted = None if data.training_patients is None else {*data.training_patients, *data.validation_patients}
+    if data.training_patients is not None:
+        dataset.of_patients(data.training_patients)  # refuses a name that is not there
+    return replace(
+        dataset,
+        cases=tuple(
+            case
+            for case in dataset.cases
+            if case.source not in data.excluded_sources
+            and not {case.patient, *case.derived_from} & set(data.excluded_patients)
+            and (wanted is None or wanted.issuperset(case.derived_from or (case.patient,)))
+        ),
     )
 
 
@@ -107,6 +124,14 @@ def require_same_data(run: Path, dataset: Dataset, split: Split) -> None:
         )
 
 
+def _check_modalities(preset: Preset, dataset: Dataset) -> None:
+    """Every case has a normalisation and, where there are domains, one of them."""
+    for case in {case.modality: case for case in dataset.cases}.values():
+        preset.slicing.normalisation.for_modality(case.modality)
+        if preset.data.domains:
+            preset.data.view.domain(case)
+
+
 def _check_score(preset: Preset, dataset: Dataset, split: Split) -> None:
     source = preset.data.score_source
     judges = [dataset.by_id[name] for name in split.validation if source in (None, dataset.by_id[name].source)]
@@ -122,6 +147,9 @@ def _check_score(preset: Preset, dataset: Dataset, split: Split) -> None:
 
 def _check_shapes(preset: Preset, training: Dataset) -> None:
     """All training slices have one shape once they are sized for the network."""
+    if preset.data.crop:
+        _check_crop(preset, training)
+        return
     slices = SliceDataset(training, preset.slicing)
     shapes: dict[tuple[int, int], str] = {}
     known: set[tuple[Any, ...]] = set()
@@ -137,6 +165,18 @@ def _check_shapes(preset: Preset, training: Dataset) -> None:
             f"The training slices become different shapes for the network: {listed}.",
             cause="Cases of different proportions cannot share a batch.",
             action="Leave out a source with data.excluded_sources, or set slicing.multiple to slicing.size.",
+        )
+
+
+def _check_crop(preset: Preset, training: Dataset) -> None:
+    """Every training slice is at least as large as what is cut from it."""
+    slices = SliceDataset(training, preset.slicing)
+    small = [case.id for case in training.cases if min(slices.stack(case).network_shape) < preset.data.crop]
+    if small:
+        raise GANSegmentationError(
+            "mixed_shapes",
+            f"data.crop is {preset.data.crop}, and the slices of {', '.join(small[:5])} are smaller for the network.",
+            action="Lower data.crop or raise slicing.size.",
         )
 
 

@@ -15,6 +15,9 @@ from ..metrics import Interval
 from ..models import Card, MetricFact, Package, write_package
 from .evaluation import CaseScore, evaluate, paired_difference, summarise
 from .export import fact_of, metric_facts
+from .preflight import dataset_of
+from .preset import Preset
+from .references import reference_view
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ def release_twins(
     folder: Path,
     *,
     source: str | None,
+    preset: Preset | None = None,
     test: Dataset | None = None,
     device: str = "auto",
     report: Callable[[int, int, str], None] | None = None,
@@ -52,6 +56,9 @@ def release_twins(
         Two models of one generator and one split.
     validation:
         The names of the validation cases in `dataset`.
+    preset:
+        What both were trained with as to data, where that is known: which labels are compared, which cases were held
+        out.
     test:
         Cases that neither model has seen.
 
@@ -62,15 +69,18 @@ def release_twins(
         ``patient_leakage`` if a test case belongs to a patient whom the models know; ``no_cases`` if no validation case
         of `source` can decide; what the predictor and `write_package` raise.
     """
-    _require_twins(packages, dataset, validation)
+    _require_twins(packages, dataset, validation, preset)
     if test is not None:
         _require_unseen(packages[0], dataset, validation, test)
-    predictors = [Predictor(package, device) for package in packages]
-    scores = [evaluate(predictor, dataset, validation, report=report) for predictor in predictors]
+
+    def scores_on(package: Package, data: Dataset, names: Sequence[str]) -> list[CaseScore]:
+        view = reference_view(package, data, preset)
+        return evaluate(Predictor(package, device), data, names, view=view, report=report)
+
+    scores = [scores_on(package, dataset, validation) for package in packages]
     tests: list[list[CaseScore]] = [[], []]
     if test is not None:
-        names = [case.id for case in test.cases]
-        tests = [evaluate(predictor, test, names, report=report) for predictor in predictors]
+        tests = [scores_on(package, test, [case.id for case in test.cases]) for package in packages]
     decisive = paired_difference(scores[0], scores[1], source)
     if decisive.n == 0:
         raise GANSegmentationError(
@@ -93,13 +103,20 @@ def release_twins(
         )
         # Written and not copied: the card's checksums are those of the new package.
         paths[index] = write_package(
-            folder / f"{card.id}.ganseg", card, package.weights(), package.labels, package.preview()
+            folder / f"{card.id}.ganseg",
+            card,
+            package.weights(),
+            package.labels,
+            package.preview(),
+            discriminator_weights=package.discriminator_weights(),
         )
     difference = paired_difference(scores[default], scores[other], source)
     return Release(paths[default], paths[other], difference)
 
 
-def _require_twins(packages: tuple[Package, Package], dataset: Dataset, validation: Sequence[str]) -> None:
+def _require_twins(
+    packages: tuple[Package, Package], dataset: Dataset, validation: Sequence[str], preset: Preset | None
+) -> None:
     """Two models, both trained on all cases of their sources but the validation cases: what the cards' hash says."""
     first, second = (package.card for package in packages)
     if first.id == second.id:
@@ -110,7 +127,7 @@ def _require_twins(packages: tuple[Package, Package], dataset: Dataset, validati
             action="Give two models.",
         )
     for card in (first, second):
-        if not was_held_out(card, dataset, validation):
+        if not was_held_out(card, dataset, validation, preset):
             raise GANSegmentationError(
                 "not_twins",
                 f"{card.id} was not trained with these validation cases held out.",
@@ -120,11 +137,18 @@ def _require_twins(packages: tuple[Package, Package], dataset: Dataset, validati
             )
 
 
-def was_held_out(card: Card, dataset: Dataset, validation: Sequence[str]) -> bool:
-    """Whether the model was trained on all cases of its sources but these: whether the split's hash says so."""
+def was_held_out(card: Card, dataset: Dataset, validation: Sequence[str], preset: Preset | None = None) -> bool:
+    """Whether the model was trained with exactly these cases held out: whether the split's hash says so.
+
+    On all other cases of its sources; or, with the `preset` it was trained with, on those that the preset takes.
+    """
     sources, held_out = {data.name for data in card.training.data}, set(validation)
     train = tuple(case.id for case in dataset.cases if case.source in sources and case.id not in held_out)
-    return Split(train, tuple(validation)).sha256 == card.training.split_sha256
+    candidates = [Split(train, tuple(validation))]
+    if preset is not None:
+        used = {case.id for case in dataset_of(preset, dataset).cases}
+        candidates.append(Split(tuple(used - held_out), tuple(validation)))
+    return any(split.sha256 == card.training.split_sha256 for split in candidates)
 
 
 def _require_unseen(package: Package, dataset: Dataset, validation: Sequence[str], test: Dataset) -> None:
@@ -163,6 +187,7 @@ def _test_facts(score: CaseScore) -> list[MetricFact]:
         "hd_mm": (score.hd_mm, "mm"),
         "hd95_mm": (score.hd95_mm, "mm"),
         "assd_mm": (score.assd_mm, "mm"),
+        "masd_mm": (score.masd_mm, "mm"),
         "chaos_score": (score.chaos_score, "1"),
     }
     return [

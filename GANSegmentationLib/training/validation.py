@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..datasets.dataset import Case
 from ..datasets.slices import SliceDataset
+from ..inference.tiles import whole_scores
 from ..networks import entry, scores
-from ..networks.registry import Output
 
 _BATCH = 32
 
@@ -27,17 +27,34 @@ class CaseDice:
     dice: float
 
 
+def raw_scores(
+    generator: nn.Module,
+    network_name: str,
+    slices: SliceDataset,
+    case: Case,
+    start: int,
+    stop: int,
+    device: torch.device,
+) -> Tensor:
+    """The generator's scores ``(n, classes, H, W)`` of the slices ``start:stop`` of a case, in its own domain."""
+    found = entry(network_name)
+    images = slices.inputs(case, start, stop, device)
+    domain = slices.domain_vector(case, stop - start, device) if found.takes_domain else None
+    conditions = () if domain is None else (domain,)
+    return scores(found.output, whole_scores(generator, images, *conditions))
+
+
 @torch.no_grad()
 def validate(generator: nn.Module, network_name: str, slices: SliceDataset, device: torch.device) -> list[CaseDice]:
-    """The Dice of every case of `slices` (all foreground labels as one), in the dataset's order.
+    """The Dice of every case of `slices`, in the dataset's order: of the one class, or the mean over the classes.
 
-    A case without any foreground in mask and reference scores NaN and is left out of means.
+    One logit is compared with all foreground as one. A class without any foreground in mask and reference says nothing;
+    a case with none but such classes scores NaN and is left out of means.
     """
     was_training = generator.training
     generator.eval()
-    output_kind = entry(network_name).output
     results = [
-        CaseDice(case.id, case.patient, case.source, _case_dice(generator, output_kind, slices, case, device))
+        CaseDice(case.id, case.patient, case.source, _case_dice(generator, network_name, slices, case, device))
         for case in slices.dataset.cases
     ]
     generator.train(was_training)
@@ -54,15 +71,17 @@ def mean_dice(results: list[CaseDice], source: str | None = None) -> float:
 
 
 def _case_dice(
-    generator: nn.Module, output_kind: Output, slices: SliceDataset, case: Case, device: torch.device
+    generator: nn.Module, network_name: str, slices: SliceDataset, case: Case, device: torch.device
 ) -> float:
-    stack = slices.stack(case)
-    masks = slices.dataset.masks(case)
-    both = total = 0
+    stack, reference = slices.stack(case), slices.reference(case)
+    both, sizes = np.zeros(256, np.int64), np.zeros(256, np.int64)
     for start in range(0, case.slices, _BATCH):
         stop = min(start + _BATCH, case.slices)
-        found = stack.restore(scores(output_kind, generator(stack.batch(start, stop, device)))) > 0
-        truth = torch.from_numpy(np.array(masks[start:stop])).to(found.device) > 0
-        both += int((found & truth).sum())
-        total += int(found.sum()) + int(truth.sum())
-    return 2 * both / total if total else float("nan")
+        raw = raw_scores(generator, network_name, slices, case, start, stop, device)
+        found, truth = stack.restore(raw).cpu().numpy(), reference[start:stop]
+        if raw.shape[1] == 1:
+            truth = (truth > 0).astype(np.uint8)
+        both += np.bincount(found[found == truth].ravel(), minlength=256)
+        sizes += np.bincount(found.ravel(), minlength=256) + np.bincount(truth.ravel(), minlength=256)
+    present = np.flatnonzero(sizes[1:]) + 1
+    return float(np.mean(2 * both[present] / sizes[present])) if len(present) else float("nan")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
 
+from GANSegmentationLib.models import DiscriminatorSpec, open_package, write_package
+from GANSegmentationLib.networks import build
 from GANSegmentationLib.volumes import Geometry, Labelmap, Volume, read_labelmap, write_labelmap, write_volume
 
 PTY = ("fcntl", "termios")
@@ -367,3 +371,43 @@ def test_progress_is_shown_on_a_terminal_only(phantom, package, library, project
     assert b"slice" in shown
     assert b" 0/24 " in shown
     assert b" 24/24 " in shown
+
+
+class TestPlausibility:
+    def test_slices_are_sorted_for_review(self, ganseg, phantom, package, tmp_path):
+        table = tmp_path / "review" / "slices.csv"
+        done = ganseg("segment", phantom.dicom, "-o", tmp_path / "m.nrrd", "--model", package, "--plausibility", table)
+        assert done.code == 0, done.err
+        assert "carries no discriminator: the slices are sorted by entropy" in done.err
+        assert str(table) in done.out
+        with table.open() as file:
+            rows = list(csv.DictReader(file))
+        assert [int(row["rank"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+        assert {int(row["slice"]) for row in rows} == set(range(6)) and {row["axis"] for row in rows} == {"z"}
+        voxels = {int(row["slice"]): int(row["voxels"]) for row in rows}
+        assert voxels == {z: int(phantom.liver.array[z].sum()) for z in range(6)}
+        entropies = [float(row["entropy"]) for row in rows]
+        assert entropies == sorted(entropies, reverse=True)
+
+    def test_the_model_s_own_discriminator_is_asked(self, ganseg, phantom, package, tmp_path):
+        opened, given = open_package(package), {"in_channels": 2, "width": 4, "halvings": 1}
+        weights = {name: each.numpy() for name, each in build("patch70", given).state_dict().items()}
+        card = replace(opened.card, discriminator=DiscriminatorSpec("patch70", given, "pair"), files={})
+        path = write_package(
+            tmp_path / "r.ganseg", card, opened.weights(), opened.labels, discriminator_weights=weights
+        )
+        table = tmp_path / "slices.csv"
+        arguments = ["-o", tmp_path / "m.nrrd", "--model", path, "--plausibility", table, "--json"]
+        done = ganseg("segment", phantom.dicom, *arguments)
+        assert done.code == 0 and done.err == ""
+        with table.open() as file:
+            rows = list(csv.DictReader(file))
+        said = json.loads(done.out)["review"]
+        assert said["sorted_by"] == "plausibility" and said["order"] == [int(row["slice"]) for row in rows]
+        assert float(rows[0]["plausibility"]) == said["signals"]["plausibility"][said["order"][0]]
+
+    @pytest.mark.parametrize("name", ["slices.txt", "slices"])
+    def test_the_table_is_a_csv(self, ganseg, phantom, package, tmp_path, name):
+        done = ganseg("segment", phantom.dicom, "-o", tmp_path / "m.nrrd", "--plausibility", tmp_path / name)
+        assert done.code == 2 and ".csv" in done.err
+        assert list(tmp_path.iterdir()) == []

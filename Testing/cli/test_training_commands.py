@@ -76,9 +76,9 @@ def test_a_dry_run_says_what_training_would_take_and_writes_nothing(
     before = sorted(prepared.rglob("*"))
     assert main(["train", str(preset), "--data", str(prepared), "--dry-run", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert plan["steps"] == 40 and plan["shapes"] == {"image": [1, 64, 64], "scores": [1, 64, 64]}
+    assert plan["steps"] == 40 and plan["networks"]["generator"]["outputs"] == [[1, 64, 64]]
     assert plan["train"] == {"patients": 4, "slices": 22} and plan["validation"] == {"patients": 2, "slices": 10}
-    assert plan["parameters"]["generator"] > 0 and plan["seconds_per_step"] > 0
+    assert plan["networks"]["generator"]["parameters"] > 0 and plan["seconds_per_step"] > 0
     assert sorted(prepared.rglob("*")) == before
 
 
@@ -146,6 +146,7 @@ def test_a_forgotten_list_of_same_patients_is_found_or_warned_of(
         (["--stop-after", "0"], 2, "--stop-after 0"),
         (["--workers", "-1"], 2, "--workers -1"),
         (["--precision", "fp3"], 1, "bf16-mixed"),
+        (["--with-discriminator"], 1, "no_discriminator"),
         (["--device", "quantum"], 1, "invalid_device"),
         (["--set", "epochs=0"], 1, "epochs is 0"),
         (["--set", "model.labels=lever.csv"], 1, "liver.csv"),

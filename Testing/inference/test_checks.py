@@ -10,7 +10,8 @@ import pytest
 
 from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.inference import Warning_, check_input, resolve_domain
-from GANSegmentationLib.slicing import SliceSpec, Window
+from GANSegmentationLib.inference.checks import with_modalities
+from GANSegmentationLib.slicing import ByModality, SliceSpec, Window
 from GANSegmentationLib.volumes import Geometry, Volume
 
 
@@ -169,6 +170,59 @@ def test_an_unknown_or_missing_domain_is_an_error(card):
 
 def test_a_domain_for_a_model_without_domains_is_warned_of(card):
     assert codes(check_input(card(), [volume()], "CT")) == ["domain_ignored"]
+
+
+def test_a_named_domain_that_the_scan_contradicts_is_warned_of(card):
+    two = card(domains=["CT", "MR"], modalities=["CT", "MR"])
+    assert codes(check_input(two, [volume()], "MR")) == ["domain_contradicts"]
+    assert check_input(two, [volume()], "ct") == []
+    assert codes(check_input(two, [volume(modality=None)], "MR")) == ["modality_unknown"]
+
+
+@pytest.fixture
+def ct_or_mr(card):
+    spec = SliceSpec("axial", 1, 16, 4, ByModality({"CT": Window(0, 160), "MR": Window(0, 900)}))
+
+    def make(**changes):
+        return card(slicing=spec, **{"modalities": ["CT", "MR"], **changes})
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("own", "domain", "force", "expected"),
+    [
+        ("CT", None, False, "CT"),
+        (None, "mr", False, "MR"),  # the domain stands in for what the file does not say
+        ("OT", "MR", False, "MR"),
+        ("CT", "MR", False, "CT"),  # the file knows better
+        ("CT", "MR", True, "MR"),  # ... unless the user insists
+        ("CT", None, True, "CT"),
+    ],
+)
+def test_what_a_scan_is_normalised_as(ct_or_mr, own, domain, force, expected):
+    for one in (ct_or_mr(domains=["CT", "MR"]), ct_or_mr()):
+        (decided,) = with_modalities(one, [volume(modality=own)], domain, force=force)
+        assert decided.modality == expected
+
+
+def test_a_scan_that_cannot_be_normalised_is_an_error_before_anything_is_computed(ct_or_mr):
+    for modality, domain, force in ((None, None, False), ("OT", None, True), ("PT", None, True)):
+        with pytest.raises(GANSegmentationError) as caught:
+            check_input(ct_or_mr(), [volume(modality=modality)], domain, force=force)
+        assert caught.value.code == "modality_unknown"
+    with pytest.raises(GANSegmentationError) as caught:
+        check_input(ct_or_mr(), [volume(modality="PT")])
+    assert caught.value.code == "modality_mismatch"
+
+
+def test_a_domain_named_for_a_model_that_normalises_by_modality_is_not_ignored(ct_or_mr):
+    assert codes(check_input(ct_or_mr(), [volume(modality=None)], "CT")) == ["modality_unknown"]
+
+
+def test_the_volumes_of_a_model_with_one_normalisation_stay_as_they_are(card):
+    original = volume(modality="MR")
+    assert with_modalities(card(domains=["CT", "MR"]), [original], "CT", force=True) == (original,)
 
 
 def test_a_warning_is_a_text_with_a_code_through_every_copy():

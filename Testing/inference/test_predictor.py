@@ -15,7 +15,7 @@ from torch import nn
 
 from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.inference import Predictor
-from GANSegmentationLib.slicing import SliceSpec, SliceStack, Window
+from GANSegmentationLib.slicing import ByModality, SliceSpec, SliceStack, Window
 from GANSegmentationLib.volumes import Geometry, Volume
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -161,7 +161,7 @@ def test_a_flip_that_leaves_the_plane_of_the_scan_is_skipped_and_said(packages, 
 
 
 def test_a_network_with_domains_is_given_the_one_hot_domain(packages, ct):
-    """No registered network takes a domain yet: this one answers with it."""
+    """This one answers with it."""
 
     class Domains(nn.Module):
         def forward(self, image, domain):
@@ -174,6 +174,61 @@ def test_a_network_with_domains_is_given_the_one_hot_domain(packages, ct):
     assert not predictor.segment([ct]).labelmap.array.any()
     assert predictor.segment([ct], domain="MR").labelmap.array.all()
     assert seen == [[[1, 0]] * 8, [[1, 0]] * 4, [[0, 1]] * 8, [[0, 1]] * 4]
+
+
+def test_a_uagan_segments_each_scan_in_its_own_domain(packages, ct):
+    package = packages.random(
+        {"width": 4, "levels": 2, "domains": 2, "classes": 3},
+        labels=2,
+        network_name="uagan_generator",
+        domains=["CT", "MR"],
+        modalities=["CT", "MR"],
+    )
+    predictor = single(package, batch_size=5)
+    stack = SliceStack([ct], package.card.slicing)
+    labels = {}
+    for name, domain in (("CT", [1.0, 0.0]), ("MR", [0.0, 1.0])):
+        with torch.inference_mode():
+            scores = predictor._network(stack.batch(0, 12), torch.tensor([domain] * 12))
+        labels[name] = stack.restore(scores).numpy()
+        scan = Volume(ct.array, ct.geometry, name)
+        assert np.mean(predictor.segment([scan]).labelmap.array != labels[name]) < 0.001
+        asked = predictor.segment([Volume(ct.array, ct.geometry, None)], domain=name.lower())
+        assert np.mean(asked.labelmap.array != labels[name]) < 0.001
+    assert np.mean(labels["CT"] != labels["MR"]) > 0.01, "the domain is seen inside"
+    for modality in (None, "OT"):
+        with pytest.raises(GANSegmentationError) as caught:
+            predictor.segment([Volume(ct.array, ct.geometry, modality)])
+        assert caught.value.code == "domain_needed"
+
+
+def test_a_network_with_domains_has_a_batch_that_suits_it(packages, ct):
+    package = packages.random(
+        {"width": 2, "levels": 2}, network_name="uagan_generator", domains=["CT", "MR"], modalities=["CT", "MR"]
+    )
+    assert single(package).segment([ct]).batch_size == 12  # small slices: all of the scan's at once
+
+
+def test_a_scan_is_normalised_by_its_modality_or_by_the_domain_that_stands_in_for_it(packages, ct):
+    """The same patient as CT, and as an MR whose values are shifted by 1000."""
+    spec = SliceSpec("axial", 1, 16, 4, ByModality({"CT": WINDOW, "MR": Window(1000.0, 1200.0)}))
+    package = packages.thresholds(
+        100.0,
+        slicing=spec,
+        domains=["CT", "MR"],
+        modalities=["CT", "MR"],
+        intensity={"unit": "arbitrary", "range": None},
+    )
+    predictor, expected = single(package), ct.array > 100
+    shifted = ct.array + 1000
+    for array, modality, domain in ((ct.array, "CT", None), (shifted, "MR", None), (shifted, None, "MR")):
+        result = predictor.segment([Volume(array, ct.geometry, modality)], domain=domain)
+        np.testing.assert_array_equal(result.labelmap.array, expected)
+    wrongly_labelled = Volume(shifted, ct.geometry, "CT")
+    assert predictor.segment([wrongly_labelled], domain="MR").labelmap.array[0, 7, 7]  # read as CT, all is bright
+    forced = predictor.segment([wrongly_labelled], domain="MR", force=True)
+    np.testing.assert_array_equal(forced.labelmap.array, expected)
+    assert [warning.code for warning in forced.warnings] == ["domain_contradicts"]
 
 
 # -------------------------------------------------------------------------------------------- warnings and refusals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from collections.abc import Callable, Mapping
@@ -14,9 +15,11 @@ import pytest
 
 from GANSegmentationLib.models import (
     Card,
+    DiscriminatorSpec,
     Intensity,
     MetricFact,
     NetworkSpec,
+    ReviewFact,
     SpacingRange,
     TrainingData,
     TrainingFacts,
@@ -29,6 +32,7 @@ Weights = dict[str, npt.NDArray[Any]]
 Forge = Callable[..., Path]
 
 CONFIG = {"in_channels": 1, "classes": 1, "channels": [8, 16]}
+DISCRIMINATOR = {"in_channels": 2, "width": 4}
 LIVER = Segment(
     1, "Liver", (221, 130, 101), Code("SCT", "123037004", "Anatomical Structure"), Code("SCT", "10200004", "Liver")
 )
@@ -74,6 +78,24 @@ def weights() -> Weights:
         name: tensor.numpy().astype(np.float16) if tensor.is_floating_point() else tensor.numpy()
         for name, tensor in state.items()
     }
+
+
+@pytest.fixture(scope="session")
+def discriminator_weights() -> Weights:
+    from GANSegmentationLib import networks
+
+    state = networks.build("patch70", DISCRIMINATOR).state_dict()
+    return {name: tensor.numpy().astype(np.float16) for name, tensor in state.items() if tensor.is_floating_point()}
+
+
+@pytest.fixture
+def reviewed_card(card: Card) -> Card:
+    """A card of a model that carries its discriminator, and says what sorts slices for review."""
+    return dataclasses.replace(
+        card,
+        discriminator=DiscriminatorSpec("patch70", DISCRIMINATOR, "pair", "lsgan"),
+        review=ReviewFact("plausibility", 0.41, (0.2, 0.55), 6, "LiTS, validation"),
+    )
 
 
 @pytest.fixture

@@ -57,6 +57,62 @@ def test_every_optional_part_round_trips(card: Card) -> None:
     assert Card.from_json(json.dumps(full.to_dict())) == full
 
 
+def test_what_the_first_form_lacks_raises_the_schema_and_round_trips(card: Card, reviewed_card: Card) -> None:
+    assert reviewed_card.schema == "1.1"
+    for full in (
+        reviewed_card,
+        dataclasses.replace(card, mask_channels=("CT",)),
+        dataclasses.replace(card, task="synthesis", default_for=()),
+    ):
+        plain = json.loads(json.dumps(full.to_dict()))
+        assert plain["schema"] == "1.1"
+        assert Card.from_json(json.dumps(plain)) == full
+
+
+def test_a_card_of_the_first_form_says_nothing_of_the_later_fields(card: Card) -> None:
+    plain = card.to_dict()
+    assert plain["schema"] == 1
+    assert not {"task", "mask_channels", "discriminator", "review"} & set(plain)
+    assert Card.from_dict(plain).task == "segmentation"
+
+
+@pytest.mark.parametrize("field", ["task", "mask_channels", "discriminator", "review"])
+def test_a_later_field_in_a_card_of_the_first_form_is_refused(plain: dict[str, Any], field: str) -> None:
+    assert f"{field} belongs to schema 1.1" in refusal({**plain, field: None}).message
+
+
+def test_later_fields_may_be_null_in_a_card_of_their_form(plain: dict[str, Any]) -> None:
+    card = Card.from_dict({**plain, "schema": "1.1", "discriminator": None, "review": None})
+    assert card.discriminator is None and card.review is None
+
+
+REVIEW = {"signal": "entropy", "spearman": 0.4, "ci95": [0.1, 0.6], "n": 5}
+JUDGE = {"name": "patch70", "config": {}, "sees": "pair"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("task", "translation", "task is 'translation', not one of segmentation, synthesis"),
+        ("task", "synthesis", "default_for belongs to models that segment"),
+        ("mask_channels", ["MR"], "mask_channels has 'MR', which channel_names has not"),
+        ("discriminator", {**JUDGE, "sees": "comparison"}, "discriminator.sees is 'comparison'"),
+        ("discriminator", {**JUDGE, "config": 3}, "discriminator.config is not an object"),
+        ("discriminator", {**JUDGE, "role": "x"}, "discriminator.role is not a field"),
+        ("discriminator", {"name": "patch70", "config": {}}, "discriminator.sees is missing"),
+        ("review", {**REVIEW, "spearman": 1.2}, "review.spearman is 1.2, and no correlation"),
+        ("review", {**REVIEW, "ci95": [0.1, 1.5]}, "review.ci95 is 1.5"),
+        ("review", {**REVIEW, "ci95": [-1.5, 0.1]}, "review.ci95[0]"),
+        ("review", {**REVIEW, "n": 0}, "review.n is 0"),
+        ("review", {"signal": "entropy"}, "review.spearman is missing"),
+    ],
+)
+def test_a_wrong_later_field_is_refused_with_its_path(plain: dict[str, Any], field: str, value: Any, said: str) -> None:
+    error = refusal({**plain, "schema": "1.1", field: value})
+    assert error.code == "invalid_card"
+    assert said in error.message
+
+
 def test_a_card_cannot_be_changed(card: Card) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         card.title = "other"  # type: ignore[misc]
@@ -105,7 +161,7 @@ def test_every_nested_field_is_missed_by_its_path(plain: dict[str, Any], path: s
         ("version", "1.0", "version"),
         ("version", "1.0.0\n", "version"),
         ("network.config", [1], "network.config is not an object"),
-        ("slicing.size", 0, "slicing"),
+        ("slicing.size", -1, "slicing"),
         ("slicing.normalisation.kind", "minmax", "slicing"),
         ("modalities", [], "modalities has 0 entries"),
         ("modalities", ["ct"], 'modalities[0] is "ct"'),

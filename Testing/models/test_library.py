@@ -135,6 +135,26 @@ class TestChoosing:
         assert code_of(library.choose, None) == "no_model"
 
 
+class TestTasks:
+    def test_models_that_make_pictures_are_listed_but_never_chosen(self, library: ModelLibrary, pack: Any) -> None:
+        maker = pack(id="liver-maker", task="synthesis", default_for=(), date="2030-01-01")
+        library.import_package(maker)
+        assert {package.card.id for package in library.list()} == {"liver-ct", "liver-maker"}
+        assert [package.card.id for package in library.list("segmentation")] == ["liver-ct"]
+        assert [package.card.id for package in library.list("synthesis")] == ["liver-maker"]
+        assert library.choose("CT").card.id == "liver-ct"
+        assert library.choose(None).card.id == "liver-ct"
+        assert library.get("liver-maker").card.task == "synthesis"
+
+    def test_a_library_of_picture_makers_has_no_model_to_segment_with(
+        self, library: ModelLibrary, pack: Any, tmp_path: Path
+    ) -> None:
+        only = ModelLibrary(shipped=tmp_path / "none", user=tmp_path / "mine")
+        only.import_package(pack(task="synthesis", default_for=()))
+        assert code_of(only.choose, "CT") == "no_model"
+        assert code_of(only.choose, None) == "no_model"
+
+
 class TestImporting:
     @pytest.mark.parametrize("name", ["a.ganseg", "folder"])
     def test_a_package_is_copied_under_its_own_name(self, library: ModelLibrary, pack: Any, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import pickle
@@ -17,8 +18,18 @@ import numpy as np
 import pytest
 
 from GANSegmentationLib.errors import GANSegmentationError
-from GANSegmentationLib.models import Card, NetworkSpec, describe, metric_text, open_package, write_package
+from GANSegmentationLib.models import (
+    Card,
+    DiscriminatorSpec,
+    NetworkSpec,
+    describe,
+    metric_text,
+    open_package,
+    write_package,
+)
+from GANSegmentationLib.models import weights as weight_file
 from GANSegmentationLib.volumes import Segment
+from Testing.models.conftest import CONFIG
 
 LIVER = Segment(1, "Liver", (221, 130, 101))
 
@@ -107,6 +118,121 @@ class TestRoundTrip:
     )
     def test_figures_have_their_unit(self, card: Card, unit: str, said: str) -> None:
         assert said in metric_text(dataclasses.replace(card.metrics[0], unit=unit))
+
+
+class TestDiscriminator:
+    @pytest.fixture
+    def reviewed(self, tmp_path: Path, reviewed_card: Card, weights: Any, discriminator_weights: Any) -> Path:
+        return write_package(
+            tmp_path / "r.ganseg", reviewed_card, weights, (LIVER,), discriminator_weights=discriminator_weights
+        )
+
+    def test_a_package_may_carry_the_network_that_judges_it(self, reviewed: Path, discriminator_weights: Any) -> None:
+        package = open_package(reviewed)
+        package.verify()
+        read = package.discriminator_weights()
+        assert read is not None and read.keys() == discriminator_weights.keys()
+        for name, array in discriminator_weights.items():
+            np.testing.assert_array_equal(read[name], array)
+        assert package.size_bytes > sum(array.nbytes for array in read.values())
+
+    def test_most_packages_have_none(self, package_file: Path) -> None:
+        assert open_package(package_file).discriminator_weights() is None
+
+    def test_it_is_copied_with_the_package(self, reviewed: Path) -> None:
+        assert "discriminator.safetensors" in open_package(reviewed).files()
+
+    def test_its_weights_are_read_when_they_are_asked_for(
+        self, reviewed: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        decoded: list[str] = []
+        real = weight_file.decode
+        monkeypatch.setattr(
+            weight_file, "decode", lambda data, file="model.safetensors": decoded.append(file) or real(data, file)
+        )
+        package = open_package(reviewed)
+        package.weights()
+        assert decoded == ["model.safetensors"]
+        package.discriminator_weights()
+        assert decoded[-1] == "discriminator.safetensors"
+
+    def test_the_description_names_it_and_what_sorts_slices(self, reviewed: Path) -> None:
+        words = dict(describe(open_package(reviewed)))
+        assert words["Discriminator"].startswith("patch70")
+        assert "0.41 (95 % CI 0.20 to 0.55; n = 6 patients; LiTS, validation)" in words["Slices to review"]
+
+    @pytest.mark.parametrize("named", [True, False])
+    def test_card_and_file_go_together(
+        self, tmp_path: Path, card: Card, reviewed_card: Card, weights: Any, discriminator_weights: Any, named: bool
+    ) -> None:
+        with pytest.raises(GANSegmentationError, match="do not agree") as caught:
+            write_package(
+                tmp_path / "a.ganseg",
+                reviewed_card if named else card,
+                weights,
+                (LIVER,),
+                discriminator_weights=None if named else discriminator_weights,
+            )
+        assert caught.value.code == "invalid_card" and not list(tmp_path.iterdir())
+
+    def test_a_tampered_or_missing_file_is_refused(self, reviewed: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "unpacked"
+        with zipfile.ZipFile(reviewed) as archive:
+            archive.extractall(folder)
+        file = folder / "discriminator.safetensors"
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 1
+        file.write_bytes(data)
+        refusal(folder, "package_tampered", "discriminator.safetensors")
+        file.unlink()
+        refusal(folder, "package_incomplete", "discriminator.safetensors")
+
+    def test_a_pickle_in_its_place_is_never_run(self, reviewed: Path, tmp_path: Path) -> None:
+        witness, folder = tmp_path / "ran", tmp_path / "unpacked"
+        with zipfile.ZipFile(reviewed) as archive:
+            archive.extractall(folder)
+        data = pickle.dumps(_Touch(str(witness)))
+        (folder / "discriminator.safetensors").write_bytes(data)
+        fields = json.loads((folder / "card.json").read_text())
+        digest = hashlib.sha256(data).hexdigest()
+        fields["files"]["discriminator.safetensors"] = {"sha256": digest, "bytes": len(data)}
+        (folder / "card.json").write_text(json.dumps(fields))
+        refusal(folder, "invalid_weights", "discriminator.safetensors is a Python pickle")
+        assert not witness.exists()
+
+    @pytest.mark.parametrize(
+        ("spec", "said"),
+        [
+            (("pix2pix_modern", {}, "pair"), "gives no score of a mask"),
+            (("patch70", {}, "mask"), "discriminator.sees is 'mask', but patch70 sees 'pair'"),
+            (("patch70", {"widht": 3}, "pair"), "discriminator.config"),
+        ],
+    )
+    def test_a_network_that_cannot_judge_is_refused(
+        self, tmp_path: Path, card: Card, weights: Any, discriminator_weights: Any, spec: Any, said: str
+    ) -> None:
+        wrong = dataclasses.replace(card, discriminator=DiscriminatorSpec(*spec))
+        with pytest.raises(GANSegmentationError) as caught:
+            write_package(tmp_path / "a.ganseg", wrong, weights, (LIVER,), discriminator_weights=discriminator_weights)
+        assert caught.value.code == "invalid_card" and said in caught.value.message
+
+    def test_verify_finds_weights_of_another_discriminator(
+        self, tmp_path: Path, reviewed_card: Card, weights: Any, discriminator_weights: Any
+    ) -> None:
+        few = dict(list(discriminator_weights.items())[1:])
+        package = open_package(
+            write_package(tmp_path / "a.ganseg", reviewed_card, weights, (LIVER,), discriminator_weights=few)
+        )
+        with pytest.raises(GANSegmentationError, match=r"discriminator\.safetensors does not fit the network patch70"):
+            package.verify()
+
+    def test_a_model_that_makes_pictures_names_what_goes_in(self, tmp_path: Path, card: Card, weights: Any) -> None:
+        maker = dataclasses.replace(
+            card, task="synthesis", default_for=(), network=NetworkSpec("pix2pix_modern", {**CONFIG, "in_channels": 2})
+        )
+        labels = (LIVER, Segment(7, "Vessel", (1, 2, 3)))
+        package = open_package(write_package(tmp_path / "a.ganseg", maker, weights, labels))
+        assert dict(describe(package))["Makes pictures from masks of"] == "Liver, Vessel"
 
 
 class TestRefusal:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from GANSegmentationLib.models import ModelLibrary
+from GANSegmentationLib.models import ModelLibrary, write_package
 from GANSegmentationLib.networks import build
 from GANSegmentationLib.objectives import build as build_objective
 from GANSegmentationLib.resources import resource_path
@@ -29,6 +31,15 @@ def test_a_shipped_model_is_whole_and_comes_from_a_committed_preset(name: str) -
     network = build(package.card.network.name, package.card.network.config)
     assert set(network.state_dict()) == set(package.weights())
     assert resource_path("Models", f"{name}.ganseg").stat().st_size <= 12_000_000
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_package_written_anew_is_the_same_to_the_byte(name: str, tmp_path: Path) -> None:
+    package = ModelLibrary().get(name)
+    again = write_package(
+        tmp_path / f"{name}.ganseg", package.card, package.weights(), package.labels, package.preview()
+    )
+    assert again.read_bytes() == package.path.read_bytes()
 
 
 def test_the_default_is_the_twin_that_is_better_on_validation() -> None:

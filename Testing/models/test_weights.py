@@ -52,6 +52,14 @@ def test_our_reading_agrees_with_the_safetensors_library() -> None:
         np.testing.assert_array_equal(weight_file.decode(data)[name], arrays[name])
 
 
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408, 65536 + 640])
+def test_a_header_whose_length_begins_as_a_pickle_does_is_read(length: int) -> None:
+    header = json.dumps({"a": tensor("F32", [1], 0, 4)}).encode()
+    data = file_of(header + b" " * (length - len(header)), bytes(4))
+    assert data[0] == 0x80 and 2 <= data[1] <= 5
+    assert list(read(data)) == ["a"]
+
+
 def test_metadata_is_allowed() -> None:
     data = file_of({"__metadata__": {"format": "pt"}, "a": tensor("F32", [1], 0, 4)}, bytes(4))
     assert list(read(data)) == ["a"]

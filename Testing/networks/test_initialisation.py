@@ -48,6 +48,26 @@ def test_he_keeps_the_scale_of_activations(layer):
     assert out.std().item() == pytest.approx(1, rel=0.08)
 
 
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm2d(2000), nn.InstanceNorm2d(2000, affine=True), nn.GroupNorm(8, 2000)], ids=str
+)
+def test_segan_draws_the_scales_of_normalisations_too(norm):
+    initialise(norm, "segan")
+    assert norm.weight.mean().item() == pytest.approx(1, abs=2e-3)
+    assert norm.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert not norm.bias.any()
+    initialise(norm, "he")
+    assert (norm.weight == 1).all(), "the others start at 1"
+
+
+def test_segan_draws_weights_as_he():
+    drawn = []
+    for scheme in ("he", "segan"):
+        torch.manual_seed(1)
+        drawn.append(initialise(build("patch70", {"width": 4, "norm": "none"}), scheme).state_dict())
+    assert all(torch.equal(drawn[0][name], drawn[1][name]) for name in drawn[0])
+
+
 def test_torch_leaves_the_weights_alone():
     network = build("patch70", {"width": 4})
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}

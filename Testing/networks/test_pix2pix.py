@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from GANSegmentationLib.errors import GANSegmentationError
-from GANSegmentationLib.networks import build, count_parameters, fold_batch_norm, keras_count
+from GANSegmentationLib.networks import build, count_parameters, fold_batch_norm, initialise, keras_count
 from GANSegmentationLib.networks.layers import ConvNorm
 
 # Module, channels and side of the output at 256 x 256, parameters of the convolution, of the normalisation as Keras
@@ -85,6 +85,90 @@ def test_totals_of_the_variants(channels, total, trainable):
     network = meta_seed(*channels)
     assert keras_count(network) == total
     assert count_parameters(network) == trainable
+
+
+# ------------------------------------------------------------------------------------------------ seed 004's variant
+
+
+def meta_variant(**config: object) -> nn.Module:
+    with torch.device("meta"):
+        return build("pix2pix_seed", config)
+
+
+def test_the_instance_normalised_variant_has_seed_004s_count():
+    network = meta_variant(in_channels=2, out_channels=1, norm="instance")
+    assert count_parameters(network) == keras_count(network) == 54_404_481
+    assert all(block.conv.bias is not None for block in network.modules() if isinstance(block, ConvNorm))
+
+
+def test_both_norms_stand_in_the_same_places_and_the_bottleneck_has_none():
+    places = {}
+    for norm, kind in (("keras_batch", nn.BatchNorm2d), ("instance", nn.InstanceNorm2d)):
+        modules = meta_variant(norm=norm).named_modules()
+        places[norm] = [name for name, block in modules if isinstance(block, kind)]
+    expected = [f"encoder.{row}.norm" for row in range(1, 7)] + [f"decoder.{row}.norm" for row in range(7)]
+    assert places == {"keras_batch": expected, "instance": expected}
+
+
+@pytest.mark.parametrize("norm", ["keras_batch", "instance"])
+def test_width_scales_every_row_and_changes_no_name(norm):
+    narrow, whole = meta_variant(width=2, norm=norm), meta_variant(norm=norm)
+    for (name, tensor), (other, full) in zip(narrow.state_dict().items(), whole.state_dict().items(), strict=True):
+        assert name == other
+        scaled = [side if side == 3 else side * 32 for side in tensor.shape[:2]] + list(tensor.shape[2:])
+        assert list(full.shape) == scaled, name
+
+
+def test_names_in_the_state_dict_are_those_that_packages_hold():
+    kinds = {"conv": ("weight", "bias"), "norm": NORM}
+    bare = ("encoder.0", "bottleneck", "head")
+    blocks = [f"{side}.{row}" for side in ("encoder", "decoder") for row in range(7)] + ["bottleneck", "head"]
+    expected = {
+        f"{block}.{kind}.{name}"
+        for block in blocks
+        for kind, names in kinds.items()
+        for name in names
+        if kind == "conv" or block not in bare
+    }
+    assert set(meta_seed().state_dict()) == expected
+    assert set(meta_variant(norm="instance").state_dict()) == {name for name in expected if ".conv." in name}
+
+
+NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+
+def test_the_instance_normalised_variant_trains_with_one_sample_and_looks_at_each_alone():
+    torch.manual_seed(0)
+    network = initialise(build("pix2pix_seed", {"in_channels": 2, "out_channels": 1, "width": 4, "norm": "instance"}))
+    x = torch.randn(3, 2, 256, 256)
+    network(x[:1]).square().mean().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        # A bias before a normalisation has no effect; without one it has.
+        if "bias" not in name or name.split(".conv")[0] in ("encoder.0", "bottleneck", "head"):
+            assert parameter.grad.abs().sum() > 0, name
+    network.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(network(x)[1:2], network(x[1:2]), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["keras_batch", "instance"])
+def test_bfloat16_autocast_trains_a_narrow_one(norm):
+    network = build("pix2pix_seed", {"width": 4, "norm": norm}).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = network(torch.randn(2, 3, 256, 256))
+    y.float().square().mean().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("config", [{"width": 0}, {"norm": "batch"}, {"norm": "group"}], ids=str)
+def test_what_is_no_variant_is_refused(config):
+    with pytest.raises(GANSegmentationError) as caught:
+        build("pix2pix_seed", config)
+    assert caught.value.code == "invalid_network"
+
+
+# ---------------------------------------------------------------------------------------------------- seed 000's table
 
 
 def test_normalisation_has_the_constants_of_keras():

@@ -14,7 +14,8 @@ KNOWN = [(name, config) for name in networks.names() for config in networks.entr
 
 
 def test_names_by_role():
-    assert set(networks.names("generator")) | set(networks.names("discriminator")) == set(networks.names())
+    roles = [networks.names(role) for role in ("generator", "discriminator", "synthesiser")]
+    assert sorted(name for names in roles for name in names) == sorted(networks.names())
     assert {"pix2pix_seed", "pix2pix_modern"} <= set(networks.names("generator"))
     assert {"patch142_keras", "patch70"} <= set(networks.names("discriminator"))
 
@@ -35,8 +36,13 @@ def test_every_entry_is_complete(name):
         network = networks.build(name, {})
     if entry.role == "generator":
         assert network.multiple >= 1 and entry.output in ("logit", "softmax", "tanh")
+        parameters = dict(network.named_parameters())
+        for part in (entry.encoder, entry.head):
+            assert part and all(any(name.startswith(prefix) for name in parameters) for prefix in part)
+    elif entry.role == "synthesiser":
+        assert network.multiple >= 1 and network.in_channels >= 1 and entry.output == "image"
     else:
-        assert entry.output == "patch"
+        assert entry.output in ("patch", "patch_domain", "critic", "features") and entry.sees is not None
 
 
 @pytest.mark.parametrize("name", networks.names())

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from GANSegmentationLib.objectives import Objective
+from GANSegmentationLib.objectives.base import WeightClip
 
 GENERATOR = {"name": "pix2pix_modern", "config": {"channels": [16, 32, 32], "full_resolution": 8}}
 DISCRIMINATOR = {"name": "patch70", "config": {"width": 16}}
@@ -78,11 +79,21 @@ def step_gradients() -> Step:
     return run
 
 
+def clip_weights(network: nn.Module, clip: WeightClip) -> None:
+    """Weight clipping in a few lines."""
+    with torch.no_grad():
+        for layer in network.modules():
+            for name, parameter in layer.named_parameters(recurse=False):
+                if not clip.only_convolutions or (isinstance(layer, nn.Conv2d) and name == "weight"):
+                    parameter.clamp_(-clip.bound, clip.bound)
+
+
 @pytest.fixture
 def train() -> Callable[..., dict[str, Tensor]]:
     """``train(objective, networks, batch, steps, rate, only=None)``: updates as the loop makes them, on one batch.
 
-    ``only`` names the one phase that updates. Gives the last step's shared tensors.
+    ``only`` names the one phase that updates. Phases have their turns and weights are clipped as they declare it. Gives
+    the last step's shared tensors.
     """
 
     def run(
@@ -101,7 +112,7 @@ def train() -> Callable[..., dict[str, Tensor]]:
             objective.set_progress(step, steps)
             shared = objective.forward(networks, batch)
             for phase in objective.phases:
-                if only not in (None, phase.name):
+                if only not in (None, phase.name) or (step + 1) % phase.every:
                     continue
                 for role, network in networks.items():
                     network.requires_grad_(role in phase.trains)
@@ -109,6 +120,8 @@ def train() -> Callable[..., dict[str, Tensor]]:
                 phase.loss(networks, batch, shared)["total"].backward()
                 for role in phase.trains:
                     optimisers[role].step()
+                    if phase.clip is not None:
+                        clip_weights(networks[role], phase.clip)
             for network in networks.values():
                 network.requires_grad_(True)
         return shared

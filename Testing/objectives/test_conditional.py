@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from GANSegmentationLib import networks
 from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.objectives import build
 from GANSegmentationLib.objectives.losses import discriminator_loss, generator_adversarial_loss, l1_loss
@@ -180,8 +181,8 @@ def test_the_gap_between_real_and_fake_grows_under_discriminator_steps(small, ma
     def gap() -> float:
         with torch.no_grad():
             shared = objective.forward(players, batch)
-            real = objective._judge(players, batch, objective.reference(batch["mask"]))
-            fake = objective._judge(players, batch, torch.sigmoid(shared["scores"]))
+            real = objective._judge(players, batch["image"], objective.reference(batch["mask"]))
+            fake = objective._judge(players, batch["image"], torch.sigmoid(shared["scores"]))
         return (real.mean() - fake.mean()).item()
 
     before = gap()
@@ -198,7 +199,7 @@ def test_generator_steps_raise_the_discriminators_opinion_of_the_fakes(small, ma
     def opinion() -> float:
         with torch.no_grad():
             shared = objective.forward(players, batch)
-            return objective._judge(players, batch, torch.sigmoid(shared["scores"])).mean().item()
+            return objective._judge(players, batch["image"], torch.sigmoid(shared["scores"])).mean().item()
 
     before = opinion()
     train(objective, players, batch, steps=8, rate=2e-3, only="generator")
@@ -227,10 +228,71 @@ def test_discriminator_channels_follow_from_the_generator(small):
     assert players["discriminator"].layers[0].conv.in_channels == 7
 
 
+def partly(batch, labelled):
+    batch = {**batch, "labelled": torch.tensor(labelled)}
+    batch["mask"] = torch.where(batch["labelled"][:, None, None], batch["mask"], 0)
+    return batch
+
+
+@pytest.mark.parametrize("setting", ["modern", "faithful"])
+def test_samples_without_reference_are_fakes_and_never_references(small, make_batch, setting):
+    objective = modern(small) if setting == "modern" else build("conditional", {"setting": "faithful"})
+    batch, judge = partly(make_batch(4, 32), [True, False, True, False]), Recorder(0.0)
+    scores = torch.randn(4, 1, 32, 32) if setting == "modern" else torch.tanh(torch.randn(4, 3, 32, 32))
+    terms = losses_of(objective, batch, scores, judge)
+    real, fake, fooling = judge.seen
+    channels = real.shape[1] // 2
+    torch.testing.assert_close(real[:, :1], batch["image"][batch["labelled"]])
+    torch.testing.assert_close(real[:, channels:], objective.reference(batch["mask"][[0, 2]]))
+    assert len(fake) == len(fooling) == 4
+    alone = {name: value[[0, 2]] for name, value in batch.items() if name != "labelled"}
+    expected = losses_of(objective, alone, scores[[0, 2]], Recorder(0.0))
+    torch.testing.assert_close(terms["generator"]["total"], expected["generator"]["total"])
+
+
+@pytest.mark.parametrize("setting", ["modern", "faithful"])
+def test_a_batch_without_any_reference_teaches_by_the_adversary_alone(small, make_batch, setting):
+    objective = modern(small) if setting == "modern" else build("conditional", {"setting": "faithful"})
+    batch = partly(make_batch(2, 32), [False, False])
+    scores = torch.randn(2, 1 if setting == "modern" else 3, 32, 32, requires_grad=True)
+    judge = torch.nn.Conv2d(2 if setting == "modern" else 6, 1, 4, 2, 1)
+    terms = losses_of(objective, batch, scores, judge)
+    discriminator, generator = terms["discriminator"], terms["generator"]
+    assert all(value.isfinite() for values in terms.values() for value in values.values())
+    assert discriminator["real"] == 0 and discriminator["fake"] > 0
+    torch.testing.assert_close(generator["total"], objective.adversarial_weight * generator["adversarial"])
+    (gradient,) = torch.autograd.grad(generator["total"], scores)
+    assert gradient.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ["patch70", "patch142_keras", "lgan_early_fusion"])
+def test_any_discriminator_of_pairs_plays(make_batch, step_gradients, name):
+    generator = {"name": "pix2pix_modern", "config": {"channels": [8, 8], "in_channels": 2, "classes": 3}}
+    objective = build("conditional", {"generator": generator, "discriminator": {"name": name}, "adversarial": "hinge"})
+    batch, players = make_batch(2, 64, 2), objective.build_networks()
+    batch["image"] = batch["image"].repeat(1, 2, 1, 1)
+    gradients = step_gradients(objective, players, batch)
+    assert len(gradients["discriminator"]) == len([*players["discriminator"].parameters()])
+    assert all(gradient.isfinite().all() for gradient in gradients["generator"].values())
+
+
+@pytest.mark.parametrize("config", [{}, {"setting": "faithful"}], ids=str)
+def test_the_discriminator_reviews(small, config):
+    objective = build("conditional", {**({} if config else small), **config})
+    reviewer = objective.reviewer()
+    assert reviewer.role == "discriminator" and reviewer.role in objective.build_networks()
+    again, trained = networks.build(reviewer.name, reviewer.config), objective.build_networks()[reviewer.role]
+    again.load_state_dict(trained.state_dict())
+
+
 @pytest.mark.parametrize(
     "config",
     [
         {"setting": "faithfull"},
+        {"discriminator": {"name": "lgan_basic"}},
+        {"discriminator": {"name": "lgan_late_fusion"}},
+        {"discriminator": {"name": "multiscale_patch70"}},
+        {"discriminator": {"name": "lgan_early_fusion", "config": {"mask_channels": 2}}},
         {"setting": "faithful", "dice": 1.0},
         {"setting": "faithful", "instance_noise": 0.1},
         {"setting": "faithful", "generator": {"name": "pix2pix_modern"}},

@@ -50,6 +50,13 @@ def test_dice_over_samples_is_the_mean_of_samples_and_over_the_batch_pools():
     assert losses.soft_dice_loss(scores, mask, over="batch", smooth=1e-9).item() == pytest.approx(1 - 8 / 10)
 
 
+def test_dice_of_squares():
+    """Half in doubt everywhere, two of four pixels meant: 2 * 1 / (2 + 2) of sums, 2 * 1 / (4 / 4 + 2) of squares."""
+    mask, scores = torch.tensor([[[1, 1, 0, 0]]]), torch.zeros(1, 1, 1, 4)
+    assert losses.soft_dice_loss(scores, mask, smooth=1e-9).item() == pytest.approx(1 - 2 / 4)
+    assert losses.soft_dice_loss(scores, mask, smooth=1e-9, squared=True).item() == pytest.approx(1 - 2 / 3)
+
+
 def test_dice_leaves_the_background_out():
     """A mask of one pixel that is missed is a miss, however much background is right."""
     mask = torch.zeros(1, 32, 32, dtype=torch.int64)
@@ -72,6 +79,20 @@ def test_an_empty_slice_is_finite_and_teaches_to_stay_empty(classes, over):
     losses.soft_dice_loss(scores, mask, over=over).backward()
     foreground = scores.grad[:, -1]
     assert foreground.isfinite().all() and (foreground > 0).all(), "descent lowers the foreground's score"
+
+
+@pytest.mark.parametrize("leading", [(2,), (2, 3)])
+def test_the_middle_of_a_mask_belongs_to_smaller_scores(leading):
+    mask = torch.arange(2 * 10 * 12).view(2, *(1 for _ in leading[1:]), 10, 12).expand(*leading, 10, 12)
+    cut = losses.centre_crop(mask, torch.zeros(2, 1, 4, 8))
+    assert torch.equal(cut, mask[..., 3:7, 2:10])
+    assert torch.equal(losses.centre_crop(mask, torch.zeros(2, 5, 10, 12)), mask)
+
+
+@pytest.mark.parametrize("size", [(12, 12), (9, 12), (4, 7)])
+def test_scores_that_have_no_middle_of_the_mask_are_refused(size):
+    with pytest.raises(ValueError, match="middle"):
+        losses.centre_crop(torch.zeros(2, 10, 12), torch.zeros(2, 1, *size))
 
 
 def test_cross_entropy_in_nats():

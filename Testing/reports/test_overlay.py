@@ -317,3 +317,22 @@ def test_the_chaos_scan_has_its_liver_on_the_left(shared_data: Path) -> None:
     # The liver is brighter than the fat around it: the mask lies on the organ.
     sheet = panel(overlay_slice(volume, mask, truth, size=400))
     assert like(sheet, REFERENCE_COLOUR, 40).sum() > 300
+
+
+def test_without_a_known_spacing_nothing_is_said_in_millimetres(monkeypatch: pytest.MonkeyPatch) -> None:
+    from GANSegmentationLib.reports import overlay
+
+    said: list[str] = []
+    write = overlay.text
+    monkeypatch.setattr(
+        overlay, "text", lambda draw, place, words, *a, **k: said.append(words) or write(draw, place, words, *a, **k)
+    )
+    volume = Volume(np.zeros((3, 32, 32), np.int16), Geometry((32, 32, 3), (1, 1, 1)), "CT", "scan")
+    mask = Labelmap(
+        (np.indices((3, 32, 32))[2] > 15).astype(np.uint8), volume.geometry, (Segment(1, "Liver", (1, 2, 3)),)
+    )
+    for measured in (True, False):
+        said.clear()
+        overlay_montage(volume, mask, mask, views=(), measured=measured)
+        assert any(" mm" in words or " ml" in words or " cm" in words for words in said) == measured
+        assert any(words.startswith("Liver") for words in said) and any(words.startswith("Dice") for words in said)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from GANSegmentationLib.errors import GANSegmentationError
-from GANSegmentationLib.slicing import Normalisation, Percentiles, Window, ZScore
+from GANSegmentationLib.slicing import ByModality, Normalisation, Percentiles, Window, ZScore
 from GANSegmentationLib.slicing.normalisation import lower_percentiles
 
 DTYPES = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64, np.float16, np.float32, np.float64]
@@ -90,9 +93,51 @@ def test_fitting_takes_a_fraction_of_the_volume_s_memory(scheme, dtype):
     assert peak < volume.size  # a byte a voxel; any float copy is four
 
 
-@pytest.mark.parametrize("scheme", [Window(0.0, 160.0), Percentiles(0.5, 99.5), ZScore(4.0)])
+CT_AND_MR = ByModality({"CT": Window(0.0, 160.0), "MR": Percentiles(0.5, 99.5)})
+
+
+@pytest.mark.parametrize("scheme", [Window(0.0, 160.0), Percentiles(0.5, 99.5), ZScore(4.0), CT_AND_MR])
 def test_a_scheme_survives_its_dictionary(scheme):
-    assert Normalisation.from_dict(scheme.to_dict()) == scheme
+    assert Normalisation.from_dict(json.loads(json.dumps(scheme.to_dict()))) == scheme
+
+
+@pytest.mark.parametrize("scheme", [Window(0.0, 160.0), CT_AND_MR])
+def test_a_scheme_can_be_copied_sent_to_another_process_and_be_a_key(scheme):
+    for copied in (copy.deepcopy(scheme), pickle.loads(pickle.dumps(scheme))):
+        assert copied == scheme
+        assert hash(copied) == hash(scheme)
+
+
+@pytest.mark.parametrize("modality", ["CT", None, "anything"])
+@pytest.mark.parametrize("scheme", [Window(0.0, 160.0), Percentiles(0.5, 99.5), ZScore(4.0)])
+def test_a_plain_scheme_is_the_same_for_every_modality(scheme, modality):
+    assert scheme.for_modality(modality) is scheme
+
+
+def test_every_modality_has_its_own_scheme_in_any_case():
+    assert CT_AND_MR.for_modality("CT") == Window(0.0, 160.0)
+    assert CT_AND_MR.for_modality("mr") == Percentiles(0.5, 99.5)
+    assert ByModality({"ct": ZScore(3.0)}).for_modality("CT") == ZScore(3.0)
+
+
+@pytest.mark.parametrize("modality", [None, "", "OT", "PT"])
+def test_a_modality_without_a_scheme_is_an_error_that_names_those_with_one(modality):
+    with pytest.raises(GANSegmentationError) as caught:
+        CT_AND_MR.for_modality(modality)
+    assert caught.value.code == "modality_unknown"
+    assert "CT, MR" in caught.value.action
+
+
+def test_schemes_by_modality_cannot_be_fitted_without_one():
+    with pytest.raises(GANSegmentationError) as caught:
+        CT_AND_MR.fit(np.zeros((1, 2, 2)))
+    assert caught.value.code == "modality_unknown"
+
+
+def test_the_order_of_the_schemes_makes_no_difference():
+    turned = ByModality({"MR": Percentiles(0.5, 99.5), "CT": Window(0.0, 160.0)})
+    assert turned == CT_AND_MR
+    assert turned.to_dict() == CT_AND_MR.to_dict()
 
 
 def test_the_dictionary_is_as_cards_write_it():
@@ -114,6 +159,20 @@ def test_the_dictionary_is_as_cards_write_it():
         {"kind": "percentiles", "lower": -1.0, "upper": 99.0},
         {"kind": "zscore", "clip": 0.0},
         {"kind": "zscore", "clip": True},
+        {"kind": "by_modality"},
+        {"kind": "by_modality", "schemes": {}},
+        {"kind": "by_modality", "schemes": []},
+        {"kind": "by_modality", "schemes": {"CT": 3.0}},
+        {"kind": "by_modality", "schemes": {"CT": {"kind": "window", "low": 1.0, "high": 0.0}}},
+        {"kind": "by_modality", "schemes": {"": {"kind": "zscore", "clip": 3.0}}},
+        {
+            "kind": "by_modality",
+            "schemes": {"CT": {"kind": "zscore", "clip": 3.0}, "ct": {"kind": "zscore", "clip": 4.0}},
+        },
+        {
+            "kind": "by_modality",
+            "schemes": {"CT": {"kind": "by_modality", "schemes": {"CT": {"kind": "zscore", "clip": 3.0}}}},
+        },
     ],
 )
 def test_a_bad_description_is_refused(description):

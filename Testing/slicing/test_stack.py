@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from GANSegmentationLib.errors import GANSegmentationError
-from GANSegmentationLib.slicing import LabelAssembler, Percentiles, SliceSpec, SliceStack, Window, ZScore
+from GANSegmentationLib.slicing import (
+    ByModality,
+    LabelAssembler,
+    Percentiles,
+    SliceAssembler,
+    SliceSpec,
+    SliceStack,
+    Window,
+    ZScore,
+)
 from GANSegmentationLib.volumes import Geometry, Volume
 
 
@@ -278,6 +287,39 @@ def test_slices_that_are_not_there_are_refused(start, stop):
         stack.batch(start, stop)
 
 
+def test_pictures_come_back_to_the_volume_s_own_voxels(store, storage):
+    """In every storage order, from slices that were padded, and doubled by resampling."""
+    canonical = np.random.default_rng(0).uniform(0, 100, (3, 5, 7)).astype(np.float32)
+    canonical = np.kron(canonical, np.ones((1, 2, 2), np.float32))  # pixels in pairs survive the way there and back
+    volume = store(canonical, (4.0, 1.0, 1.0), storage)
+    for size, tolerance in ((14, 1e-5), (28, 25.0)):
+        stack = SliceStack([volume], spec(size=size, multiple=8))
+        assembler = SliceAssembler(stack, np.float32)
+        for start in range(0, 3, 2):
+            pictures = stack.batch(start, min(start + 2, 3))
+            assembler.put(start, stack.restore_pictures(pictures))
+        found = (assembler.result() + 1) * 50
+        assert found.dtype == np.float32 and found.shape == volume.array.shape
+        assert np.abs(found - volume.array).max() < tolerance * 100
+        assert np.abs(found - volume.array).mean() < tolerance
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4), (2, 2, 4, 4), (2, 1, 4, 5)])
+def test_pictures_of_another_shape_are_refused(shape):
+    stack = SliceStack([plain(np.zeros((2, 4, 4), np.int16))], spec(size=4))
+    with pytest.raises(ValueError, match="pictures have the shape"):
+        stack.restore_pictures(torch.zeros(shape))
+
+
+def test_an_assembler_keeps_its_number_type():
+    assembler = SliceAssembler(SliceStack([plain(np.zeros((2, 4, 4), np.int16))], spec(size=4)), np.float32)
+    with pytest.raises(ValueError, match="not float32"):
+        assembler.put(0, np.zeros((1, 4, 4), np.float64))
+    assembler.put(1, np.full((1, 4, 4), 2.5, np.float32))
+    with pytest.raises(ValueError, match=r"slices \[0\] were never put"):
+        assembler.result()
+
+
 def test_labels_of_the_wrong_place_are_refused():
     assembler = LabelAssembler(SliceStack([plain(np.zeros((3, 4, 5), np.int16))], spec()))
     for start, block in [(2, np.zeros((2, 4, 5), np.uint8)), (0, np.zeros((1, 5, 4), np.uint8))]:
@@ -287,8 +329,9 @@ def test_labels_of_the_wrong_place_are_refused():
         assembler.put(0, np.zeros((1, 4, 5), np.int64))
 
 
-def test_a_specification_survives_its_dictionary():
-    original = spec("coronal", 3, 256, 32, Percentiles(1, 99))
+@pytest.mark.parametrize("normalisation", [Percentiles(1, 99), ByModality({"CT": Window(0, 160), "MR": ZScore(3)})])
+def test_a_specification_survives_its_dictionary(normalisation):
+    original = spec("coronal", 3, 256, 32, normalisation)
     assert SliceSpec.from_dict(original.to_dict()) == original
 
 
@@ -298,7 +341,7 @@ def test_a_specification_survives_its_dictionary():
         {"plane": "oblique"},
         {"neighbours": 2},
         {"neighbours": True},
-        {"size": 0},
+        {"size": -1},
         {"size": 256.0},
         {"size": 1 << 20},
         {"multiple": -1},
@@ -311,6 +354,21 @@ def test_a_bad_specification_is_refused(change):
     with pytest.raises(GANSegmentationError) as caught:
         SliceSpec.from_dict({**spec().to_dict(), **change})
     assert caught.value.code == "invalid_slicing"
+
+
+def test_every_volume_is_normalised_by_its_own_modality():
+    by_modality = spec(size=4, normalisation=ByModality({"CT": Window(0, 100), "MR": Window(0, 1000)}))
+    grid = Geometry((4, 4, 2), (1.0, 1.0, 1.0))
+    ct, mr = (Volume(np.full((2, 4, 4), 75, np.int16), grid, modality) for modality in ("CT", "MR"))
+    batch = SliceStack([ct, mr], by_modality).batch(0, 2)
+    torch.testing.assert_close(batch[:, 0], torch.full((2, 4, 4), 0.5))
+    torch.testing.assert_close(batch[:, 1], torch.full((2, 4, 4), -0.85))
+
+
+def test_a_volume_of_a_modality_without_a_scheme_cannot_be_stacked():
+    with pytest.raises(GANSegmentationError) as caught:
+        SliceStack([plain(np.zeros((2, 4, 4), np.int16))], spec(normalisation=ByModality({"CT": Window(0, 100)})))
+    assert caught.value.code == "modality_unknown"
 
 
 # ------------------------------------------------------------------------------------------------------------ memory
@@ -332,3 +390,18 @@ def test_the_volume_s_memory_is_not_shared_with_torch():
     stack = SliceStack([plain(array)], spec(size=4))
     stack.batch(0, 2).fill_(7)
     assert bool((array == 50).all())
+
+
+def test_without_a_size_slices_keep_their_own_pixels():
+    generator = np.random.default_rng(4)
+    array = generator.integers(0, 100, (3, 21, 34)).astype(np.int16)
+    # Neither the extent nor the shape of the pixels changes anything: not every image has a physical size.
+    stack = SliceStack([plain(array, (0.5, 2.0, 1.0))], spec(size=0, multiple=8))
+    assert stack.network_shape == (24, 40) and stack.resized_shape == (21, 34)
+    image = stack.batch(1, 2)
+    top, left = (24 - 21) // 2, (40 - 34) // 2
+    expected = torch.from_numpy(array[1] / 50 - 1).float()
+    torch.testing.assert_close(image[0, 0, top : top + 21, left : left + 34], expected)
+    assert SliceSpec.from_dict(stack.spec.to_dict()) == stack.spec
+    with pytest.raises(GANSegmentationError):
+        spec(size=-1)

@@ -68,14 +68,3 @@ def test_running_statistics_are_copied_and_not_averaged() -> None:
     average.update(network)
     assert float(average.network[1].running_mean[0]) == 7.0
     assert int(average.network[1].num_batches_tracked) == 41
-
-
-def test_statistics_that_are_no_longer_finite_are_mended_and_others_kept() -> None:
-    network = _network()
-    average = MovingAverage(network, 0.9)
-    network[1].running_mean.fill_(2.0)
-    average.update(network)
-    network[1].running_mean[0] = float("nan")
-    network[1].running_var.fill_(9.0)
-    average.mend_buffers(network)
-    assert network[1].running_mean.tolist() == [2.0, 2.0] and network[1].running_var.tolist() == [9.0, 9.0]

@@ -31,9 +31,9 @@ from GANSegmentationLib.training import (
     summarise,
 )
 from GANSegmentationLib.training.checkpoint import load_checkpoint, save_checkpoint
-from GANSegmentationLib.training.evaluation import case_volume
 from GANSegmentationLib.training.export import _half, choose
 from GANSegmentationLib.training.preflight import run_facts
+from GANSegmentationLib.training.references import case_volume
 from GANSegmentationLib.training.release import _test_facts
 from Testing.inference.conftest import WINDOW, threshold_network
 from Testing.layouts import write_lits_volume

@@ -103,6 +103,6 @@ def test_values_out_of_range_are_named(preset_json: dict[str, Any]) -> None:
     for more in ({"groups": []}, {"groups": [{"weight": 0}]}):
         with pytest.raises(GANSegmentationError, match=r"data\.groups"):
             Preset.from_dict(preset_json | {"data": preset_json["data"] | more})
-    for settings in ({"name": "sgd"}, {"betas": [0.5, 1.0]}, {"weight_decay": -1}):
+    for settings in ({"name": "lion"}, {"betas": [0.5, 1.0]}, {"weight_decay": -1}):
         with pytest.raises(GANSegmentationError, match=r"optimisers\.generator"):
             Preset.from_dict(preset_json | {"optimisers": {"generator": settings}})

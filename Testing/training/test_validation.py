@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from GANSegmentationLib.datasets import Dataset
-from GANSegmentationLib.datasets.slices import SliceDataset
+from GANSegmentationLib.datasets.slices import SliceDataset, SliceView
 from GANSegmentationLib.slicing import SliceSpec, Window
 from GANSegmentationLib.training.validation import CaseDice, mean_dice, validate
 
@@ -62,3 +62,43 @@ def test_means_are_over_patients_of_the_source() -> None:
     assert mean_dice(results, "lits_slices") == pytest.approx((0.8 + 0.4) / 2)
     assert mean_dice(results) == pytest.approx((0.8 + 0.4 + 0.1) / 3)
     assert math.isnan(mean_dice(results, "chaos_ct")) and math.isnan(mean_dice([_result("c", math.nan)]))
+
+
+class _Classes(nn.Module):
+    """Finds class 1 everywhere that `masks` has class 1, and class 2 nowhere."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        first = (image > 0).float() * 4 - 2
+        return torch.cat((torch.zeros_like(first), first, torch.full_like(first, -5.0)), dim=1)
+
+
+def test_several_classes_count_one_by_one(dataset: Dataset) -> None:
+    case = dataset.by_id["lits_v01"]
+    slices = SliceDataset(dataset.subset([case.id]), SPEC, view=SliceView(labels=(1, 2)))
+    hu = np.asarray(dataset.images(case), np.float32) * np.float32(case.slope) + np.float32(case.intercept)
+    found, truth = hu > 80, np.asarray(dataset.masks(case)) == 1
+    dice = 2 * (found & truth).sum() / (found.sum() + truth.sum())
+    # Class 2 is in no mask of this case and never found: it says nothing, and does not halve the mean.
+    result = validate(_Classes(), "unet", slices, torch.device("cpu"))
+    assert result[0].dice == pytest.approx(dice, abs=3e-3)
+    swapped = SliceDataset(dataset.subset([case.id]), SPEC, view=SliceView(labels=(2, 1)))
+    assert validate(_Classes(), "unet", swapped, torch.device("cpu"))[0].dice == 0.0
+
+
+class _Domain(nn.Module):
+    """Remembers the domain vectors it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[list[float]] = []
+
+    def forward(self, image: Tensor, domain: Tensor) -> Tensor:
+        self.seen += domain.tolist()
+        return image
+
+
+def test_a_network_of_domains_is_told_each_case_s_own(dataset: Dataset) -> None:
+    network = _Domain()
+    slices = SliceDataset(dataset.subset(["lits_v01"]), SPEC, view=SliceView(domains=("MR", "CT")))
+    validate(network, "uagan_generator", slices, torch.device("cpu"))
+    assert network.seen == [[0.0, 1.0]] * 6

@@ -1,0 +1,148 @@
+"""Pages that hold everything themselves: no script, no picture, font or style from elsewhere, every text escaped.
+
+`Markup` is text that is HTML already; any other text is escaped where it is put in. So nothing that a file, a folder or
+a model's card says can become a part of the page.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from .drawing import save_bytes
+
+PNG_START: Final = b"\x89PNG\r\n\x1a\n"
+
+
+class Markup(str):
+    """Text that is HTML: made by this file's functions, or an SVG of this room."""
+
+    __slots__ = ()
+
+
+def page(title: str, parts: Iterable[str], *, subtitle: str = "") -> str:
+    """A whole HTML document; `parts` that are no `Markup` become paragraphs."""
+    below = f'<p class="soft">{escape(subtitle)}</p>' if subtitle else ""
+    body = "".join(part if isinstance(part, Markup) else paragraph(part) for part in parts)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"/>'
+        # Whatever slips in: nothing is fetched and nothing runs.
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"/>'
+        f"<style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>{below}{body}</main></body></html>\n"
+    )
+
+
+def write_page(path: Path, document: str) -> Path:
+    """Write a page, whole or not at all.
+
+    Raises
+    ------
+    GANSegmentationError
+        ``folder_not_found``, ``write_failed``.
+    """
+    save_bytes(document.encode("utf-8"), Path(path))
+    return Path(path)
+
+
+def section(title: str, *parts: str) -> Markup:
+    """A part of a page under a heading; nothing at all where all its parts are empty."""
+    content = "".join(part if isinstance(part, Markup) else paragraph(part) for part in parts if part)
+    return Markup(f"<section><h2>{escape(title)}</h2>{content}</section>" if content else "")
+
+
+def heading(title: str) -> Markup:
+    """A heading within a section."""
+    return Markup(f"<h3>{escape(title)}</h3>")
+
+
+def paragraph(text: str, kind: str = "") -> Markup:
+    """A paragraph; of the kind ``"warning"``, ``"fine"`` or ``"soft"`` it looks so."""
+    return Markup(f'<p class="{escape(kind)}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>")
+
+
+def figures(facts: Mapping[str, str]) -> Markup:
+    """A few figures in large type, each over its name."""
+    cells = "".join(f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for name, value in facts.items())
+    return Markup(f'<div class="cells">{cells}</div>')
+
+
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, words: Collection[int] = (0,), digits: int = 3
+) -> Markup:
+    """A table; numbers flush right with `digits` decimals, NaN and None as a dash; flush left the columns of `words`,
+    counted from 0."""
+    sides = ["" if column in words else ' class="number"' for column in range(len(columns))]
+    head = "".join(f"<th{side}>{escape(name)}</th>" for side, name in zip(sides, columns, strict=True))
+    lines = []
+    for row in rows:
+        cells = (f"<td{side}>{_cell(value, digits)}</td>" for side, value in zip(sides, row, strict=True))
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    header = f"<thead><tr>{head}</tr></thead>" if any(columns) else ""
+    return Markup(f'<div class="wide"><table>{header}<tbody>{"".join(lines)}</tbody></table></div>')
+
+
+def picture(png: bytes, caption: str) -> Markup:
+    """A PNG within the page, with its caption.
+
+    Raises
+    ------
+    ValueError
+        If it is no PNG.
+    """
+    if not png.startswith(PNG_START):
+        raise ValueError("a picture in a page is a PNG")
+    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    words = escape(caption)
+    return Markup(f'<figure><img alt="{words}" src="{source}"/><figcaption>{words}</figcaption></figure>')
+
+
+def details(summary: str, *parts: str) -> Markup:
+    """Something long that a reader opens."""
+    content = "".join(part if isinstance(part, Markup) else paragraph(part) for part in parts)
+    return Markup(f"<details><summary>{escape(summary)}</summary>{content}</details>")
+
+
+def _cell(value: object, digits: int) -> str:
+    plain: Any = value.item() if isinstance(value, np.generic) else value
+    if isinstance(plain, Markup):
+        return plain
+    if plain is None or (isinstance(plain, float) and math.isnan(plain)):
+        return "–"
+    if isinstance(plain, float):
+        return f"{plain:.{digits}f}" if math.isfinite(plain) else ("∞" if plain > 0 else "−∞")
+    return escape(str(plain))
+
+
+_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+STYLE: Final = (
+    ":root{color-scheme:light dark;--ground:#f4f6f8;--card:#fff;--ink:#1d232c;--soft:#5a6472;--line:#e3e7ec;"
+    "--warn:#fff4e0;--warn-line:#d98200;--fine:#e8f6ee;--fine-line:#2b8a57}"
+    "@media(prefers-color-scheme:dark){:root{--ground:#0e1013;--card:#14171c;--ink:#e6eaf0;--soft:#a3adba;"
+    "--line:#2b313a;--warn:#33270f;--warn-line:#e0a030;--fine:#12291d;--fine-line:#4bb07f}}"
+    "body{margin:0;background:var(--ground);color:var(--ink);"
+    "font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}"
+    "main{max-width:960px;margin:0 auto;padding:24px 16px}"
+    "h1{font-size:25px;margin:0}h2{font-size:18px;margin:0 0 10px}h3{font-size:15px;margin:14px 0 6px}"
+    "p{margin:6px 0}.soft{color:var(--soft)}main>.soft{margin:4px 0 16px}"
+    "section{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:16px;margin:16px 0}"
+    ".cells{display:flex;flex-wrap:wrap;gap:12px;margin:16px 0}"
+    ".cells div{flex:1 1 150px;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 14px}"
+    ".cells b{display:block;font-size:21px}.cells span{color:var(--soft);font-size:13px}"
+    ".warning,.fine{border-left:4px solid var(--warn-line);background:var(--warn);padding:8px 12px;margin:8px 0}"
+    ".fine{border-color:var(--fine-line);background:var(--fine)}"
+    ".wide{overflow-x:auto}"
+    "table{border-collapse:collapse;font-size:13px;margin:4px 0;font-variant-numeric:tabular-nums}"
+    "th,td{text-align:left;vertical-align:top;padding:4px 14px 4px 0;border-bottom:1px solid var(--line)}"
+    "th{color:var(--soft);font-weight:600;white-space:nowrap}.number{text-align:right;white-space:nowrap}"
+    "figure{margin:0 0 18px}figure img{max-width:100%;height:auto;display:block;border-radius:4px}"
+    "figcaption{color:var(--soft);font-size:13px;margin-top:4px}svg{display:block;margin:8px 0}summary{cursor:pointer}"
+)
+"""The look of a page, light and dark."""
