@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,8 +181,11 @@ def _run(row: Row, seed: int, folder: Path, runs: Path, args: argparse.Namespace
     dataset = Dataset.open(folder)
     options = RunOptions(args.device, workers=args.workers, resume=True, say=lambda text: print(" ", text, flush=True))
     trainer = Trainer(preset, dataset, place, options)
+    resumed, started = (place / "last.ckpt").is_file(), time.process_time()
     trainer.run()
-    write_json(_measure(trainer, row), result)
+    # What other programs do on the machine lengthens the minutes, but hardly these.
+    processor_minutes = None if resumed else (time.process_time() - started) / 60
+    write_json({**_measure(trainer, row), "processor_minutes": processor_minutes}, result)
 
 
 def _measure(trainer: Trainer, row: Row) -> dict[str, Any]:

@@ -10,10 +10,11 @@ the fastest counts.
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,9 @@ from timing import alternate, report
 
 from GANSegmentationLib import networks
 from GANSegmentationLib.datasets import Case, Dataset
-from GANSegmentationLib.training import Preset, RunOptions, Trainer, load_preset
+from GANSegmentationLib.training import RunOptions, Trainer, load_preset
+from GANSegmentationLib.training.loading import Feed
+from GANSegmentationLib.training.means import Means
 from GANSegmentationLib.training.preset import DataSettings
 
 SIDE = 256
@@ -39,8 +42,8 @@ LABELS = {1: "Liver"}
 def prepared_dataset(folder: Path) -> Dataset:
     """Two drawn patients, each with one organ, as `ganseg prepare` leaves them."""
     generator = np.random.default_rng(0)
-    (folder / "images").mkdir()
-    (folder / "masks").mkdir()
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
     rows, columns = np.mgrid[:SIDE, :SIDE]
     body = ((rows - 128) / 100) ** 2 + ((columns - 128) / 115) ** 2 < 1
     organ = ((rows - 120) / 60) ** 2 + ((columns - 90) / 45) ** 2 < 1
@@ -73,12 +76,36 @@ def prepared_dataset(folder: Path) -> Dataset:
     return Dataset(folder, tuple(cases), LABELS)
 
 
-def our_preset(batch_size: int, slices: int, precision: str) -> Preset:
-    """The committed preset of seed 000 on drawn patients, with another batch size."""
-    faithful = load_preset("pix2pix_liver_faithful")
-    data = DataSettings(validation_patients=("patient1",))
-    steps = slices // batch_size
-    return replace(faithful, data=data, batch_size=batch_size, steps_per_epoch=steps, precision=precision)
+class OurLoop:
+    """Steps of the library's loop, one after the other, in the middle of an epoch that is as long as a real one."""
+
+    def __init__(self, batch_size: int, folder: Path, device: str) -> None:
+        dataset = prepared_dataset(folder / "data")
+        data = DataSettings(validation_patients=("patient1",))
+        preset = replace(load_preset("pix2pix_liver_faithful"), data=data, batch_size=batch_size, steps_per_epoch=1000)
+        self.batch_size = batch_size
+        self.trainer = Trainer(preset, dataset, folder / "run", RunOptions(accelerator=device))
+        self.trainer.learners.train()
+        self.feed = Feed(self.trainer.loader, self.trainer.device)
+        self.seconds = 0.0
+        self._means = Means()
+        self._batches = iter(self.feed)
+        self._step = 0
+
+    def train(self, slices: int) -> None:
+        """Learn from so many slices."""
+        started = time.perf_counter()
+        for _ in range(slices // self.batch_size):
+            self._means.add(self.trainer.learners.step(next(self._batches), self._step, 1.0))
+            self._step += 1
+        if self.trainer.device.type == "cuda":
+            torch.cuda.synchronize()
+        self.seconds += time.perf_counter() - started
+
+    @property
+    def loader_share(self) -> float:
+        """The share of the time so far that steps have waited for slices."""
+        return self.feed.waited / self.seconds
 
 
 class PlainLoop:
@@ -133,38 +160,24 @@ class PlainLoop:
             parameter.requires_grad_(learns)
 
 
-def _ours(trainer: Trainer, waited: list[float]) -> Callable[[], None]:
-    def train() -> None:
-        _, timings = trainer.train_epoch()
-        waited.append(timings["loader_share"])
-        if trainer.device.type == "cuda":
-            torch.cuda.synchronize()
-
-    return train
-
-
 def main() -> None:
     """Time both loops and keep the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--slices", type=int, default=32, help="slices that each variant learns from in a round")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 8], help="batch sizes of the plain loop")
-    parser.add_argument("--batch", type=int, default=8, help="batch size of ours")
+    parser.add_argument("--batch", type=int, default=16, help="batch size of ours")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        (place / "data").mkdir()
-        dataset = prepared_dataset(place / "data")
-        preset = our_preset(arguments.batch, arguments.slices, "auto")
-        trainer = Trainer(preset, dataset, place / "run", RunOptions(accelerator=arguments.device))
+        our_loop = OurLoop(arguments.batch, Path(folder), arguments.device)
+        trainer = our_loop.trainer
         ours = f"this library, batch {arguments.batch}"
-        waited: list[float] = []
-        variants = {ours: _ours(trainer, waited)}
         plain = {f"plain loop, batch {size}": PlainLoop(size, trainer.device) for size in arguments.batches}
-        for name, loop in plain.items():
-            variants[name] = lambda loop=loop: loop.train(arguments.slices)  # type: ignore[misc]
-        timings = alternate(variants, arguments.rounds)
+        loops: dict[str, OurLoop | PlainLoop] = {ours: our_loop, **plain}
+        timings = alternate(
+            {name: functools.partial(loop.train, arguments.slices) for name, loop in loops.items()}, arguments.rounds
+        )
     medians = {name: statistics.median(seconds) for name, seconds in timings.items()}
     best = min(plain, key=lambda name: medians[name])
     report(
@@ -180,7 +193,7 @@ def main() -> None:
             "best_plain_loop": best,
             "ratio_to_batch_1": medians.get("plain loop, batch 1", float("nan")) / medians[ours],
             "ratio_to_best_plain": medians[best] / medians[ours],
-            "loader_share": statistics.median(waited),
+            "loader_share": our_loop.loader_share,
             "precision": trainer.precision,
         },
     )
