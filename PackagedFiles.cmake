@@ -146,49 +146,55 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/slicing/resize.py
   GANSegmentationLib/slicing/stack.py
   GANSegmentationLib/training/__init__.py
-  GANSegmentationLib/training/adversarial_share.py
-  GANSegmentationLib/training/card.py
   GANSegmentationLib/training/catalogue.py
   GANSegmentationLib/training/checkpoint.py
-  GANSegmentationLib/training/completion.py
   GANSegmentationLib/training/data.py
-  GANSegmentationLib/training/ema.py
-  GANSegmentationLib/training/evaluation.py
-  GANSegmentationLib/training/evaluation_report.py
-  GANSegmentationLib/training/export.py
-  GANSegmentationLib/training/export_synthesis.py
-  GANSegmentationLib/training/fidelity.py
-  GANSegmentationLib/training/health.py
-  GANSegmentationLib/training/judging.py
-  GANSegmentationLib/training/known_patients.py
-  GANSegmentationLib/training/learners.py
-  GANSegmentationLib/training/loading.py
+  GANSegmentationLib/training/evaluation/__init__.py
+  GANSegmentationLib/training/evaluation/evaluate.py
+  GANSegmentationLib/training/evaluation/measured.py
+  GANSegmentationLib/training/evaluation/references.py
+  GANSegmentationLib/training/evaluation/report.py
+  GANSegmentationLib/training/evaluation/review.py
+  GANSegmentationLib/training/evaluation/seen.py
   GANSegmentationLib/training/loop.py
-  GANSegmentationLib/training/means.py
-  GANSegmentationLib/training/measured.py
-  GANSegmentationLib/training/mixing.py
-  GANSegmentationLib/training/optimisation.py
   GANSegmentationLib/training/options.py
-  GANSegmentationLib/training/picture_similarity.py
+  GANSegmentationLib/training/packing/__init__.py
+  GANSegmentationLib/training/packing/card.py
+  GANSegmentationLib/training/packing/export.py
+  GANSegmentationLib/training/packing/export_synthesis.py
+  GANSegmentationLib/training/packing/release.py
   GANSegmentationLib/training/plan.py
-  GANSegmentationLib/training/preflight.py
   GANSegmentationLib/training/preset.py
-  GANSegmentationLib/training/processes.py
-  GANSegmentationLib/training/references.py
-  GANSegmentationLib/training/release.py
-  GANSegmentationLib/training/report.py
-  GANSegmentationLib/training/review.py
-  GANSegmentationLib/training/run_log.py
-  GANSegmentationLib/training/schedule.py
-  GANSegmentationLib/training/seen.py
-  GANSegmentationLib/training/step_cost.py
-  GANSegmentationLib/training/synthetic.py
-  GANSegmentationLib/training/synthetic_report.py
-  GANSegmentationLib/training/transfer.py
-  GANSegmentationLib/training/translated.py
-  GANSegmentationLib/training/validation.py
-  GANSegmentationLib/training/validation_synthesis.py
-  GANSegmentationLib/training/validation_translation.py
+  GANSegmentationLib/training/starting/__init__.py
+  GANSegmentationLib/training/starting/known_patients.py
+  GANSegmentationLib/training/starting/mixing.py
+  GANSegmentationLib/training/starting/preflight.py
+  GANSegmentationLib/training/starting/transfer.py
+  GANSegmentationLib/training/steps/__init__.py
+  GANSegmentationLib/training/steps/adversarial_share.py
+  GANSegmentationLib/training/steps/ema.py
+  GANSegmentationLib/training/steps/learners.py
+  GANSegmentationLib/training/steps/loading.py
+  GANSegmentationLib/training/steps/means.py
+  GANSegmentationLib/training/steps/optimisation.py
+  GANSegmentationLib/training/steps/processes.py
+  GANSegmentationLib/training/steps/schedule.py
+  GANSegmentationLib/training/steps/step_cost.py
+  GANSegmentationLib/training/synthesis/__init__.py
+  GANSegmentationLib/training/synthesis/completion.py
+  GANSegmentationLib/training/synthesis/fidelity.py
+  GANSegmentationLib/training/synthesis/synthetic.py
+  GANSegmentationLib/training/synthesis/synthetic_report.py
+  GANSegmentationLib/training/synthesis/translated.py
+  GANSegmentationLib/training/watching/__init__.py
+  GANSegmentationLib/training/watching/health.py
+  GANSegmentationLib/training/watching/judging.py
+  GANSegmentationLib/training/watching/picture_similarity.py
+  GANSegmentationLib/training/watching/report.py
+  GANSegmentationLib/training/watching/run_log.py
+  GANSegmentationLib/training/watching/validation.py
+  GANSegmentationLib/training/watching/validation_synthesis.py
+  GANSegmentationLib/training/watching/validation_translation.py
   GANSegmentationLib/volumes/__init__.py
   GANSegmentationLib/volumes/atomic.py
   GANSegmentationLib/volumes/dicom.py

@@ -11,7 +11,7 @@ from GANSegmentationLib.datasets import Dataset, Split, patient_split
 from GANSegmentationLib.models import Package, open_package, write_package
 from GANSegmentationLib.objectives import build
 from GANSegmentationLib.training import Preset
-from GANSegmentationLib.training.card import labels_of, model_card
+from GANSegmentationLib.training.packing.card import labels_of, model_card
 from Testing.training.conftest import tiny_preset
 
 PAINTERS: dict[str, Any] = {

@@ -30,7 +30,7 @@ from GANSegmentationLib.networks import count_parameters
 from GANSegmentationLib.reports import write_json
 from GANSegmentationLib.training import Preset, RunOptions, Trainer, load_preset
 from GANSegmentationLib.training.data import validation_slices
-from GANSegmentationLib.training.validation import CaseDice, mean_dice, validate
+from GANSegmentationLib.training.watching.validation import CaseDice, mean_dice, validate
 
 RESULTS = Path(__file__).parent / "results"
 PRECISION = "bf16-mixed"

@@ -29,9 +29,9 @@ from timing import alternate, report
 from GANSegmentationLib import networks
 from GANSegmentationLib.datasets import Case, Dataset
 from GANSegmentationLib.training import RunOptions, Trainer, load_preset
-from GANSegmentationLib.training.loading import Feed
-from GANSegmentationLib.training.means import Means
 from GANSegmentationLib.training.preset import DataSettings
+from GANSegmentationLib.training.steps.loading import Feed
+from GANSegmentationLib.training.steps.means import Means
 
 SIDE = 256
 SLICES = 8

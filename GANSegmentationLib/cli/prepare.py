@@ -86,7 +86,7 @@ def _derived(args: argparse.Namespace) -> Dataset:
     from ..datasets import Dataset, patient_split
     from ..datasets.pseudo_labels import derive_bone
     from ..training import load_preset
-    from ..training.preflight import dataset_of
+    from ..training.starting.preflight import dataset_of
 
     preset = load_preset(args.for_preset)
     used = dataset_of(preset, Dataset.open(args.from_dataset))

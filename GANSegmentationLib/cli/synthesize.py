@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _complete(args: argparse.Namespace, dataset: Dataset, package: Package) -> int:
-    from ..training.completion import complete_masks
+    from ..training.synthesis.completion import complete_masks
 
     with step_bar("case") as show:
         completed = complete_masks(package, dataset, args.output, device=args.device, report=show)
@@ -92,7 +92,7 @@ def _complete(args: argparse.Namespace, dataset: Dataset, package: Package) -> i
 
 def _paint(args: argparse.Namespace, dataset: Dataset, package: Package) -> int:
     from ..inference.synthesise import Synthesiser
-    from ..training.synthetic import PaintPlan, synthesize, training_part
+    from ..training.synthesis.synthetic import PaintPlan, synthesize, training_part
 
     synthesiser = Synthesiser(package, args.device, stochastic=args.stochastic)
     preset = _preset(args, package)
@@ -136,13 +136,13 @@ def _preset(args: argparse.Namespace, package: Package) -> Preset:
 
 def _report(args: argparse.Namespace, training: Dataset, painted: Dataset) -> dict[str, Any]:
     from ..datasets.memorisation import BOUND, memorisation
-    from ..training.synthetic_report import write_report
+    from ..training.synthesis.synthetic_report import write_report
     from .workflow import find_model
 
     measured = memorisation(training, painted)
     compared = None
     if args.features:
-        from ..training.fidelity import EncoderFeatures, fidelity
+        from ..training.synthesis.fidelity import EncoderFeatures, fidelity
 
         features = EncoderFeatures(find_model(args.features, None), args.device)
         compared = fidelity(features, training, painted, seed=args.seed)

@@ -180,7 +180,7 @@ def _train(args: argparse.Namespace, preset: Preset, dataset: Dataset) -> int:
 def _mixed(args: argparse.Namespace, preset: Preset, dataset: Dataset) -> tuple[Preset, Dataset]:
     """The preset and the dataset with synthetic slices, checked for copies of real ones."""
     from ..datasets import Dataset as Prepared
-    from ..training.mixing import with_synthetic
+    from ..training.starting.mixing import with_synthetic
 
     ratio = 0.5 if args.synthetic_ratio is None else args.synthetic_ratio
     mixed = with_synthetic(preset, dataset, Prepared.open(args.synthetic), ratio, force=args.force_synthetic)

@@ -148,7 +148,7 @@ def _say(args: argparse.Namespace, done: Translation, package: Package) -> None:
 
 def _dataset(args: argparse.Namespace, translator: Translator) -> int:
     from ..datasets import Dataset
-    from ..training.translated import translate_dataset
+    from ..training.synthesis.translated import translate_dataset
 
     dataset = Dataset.open(args.data)
     with step_bar("case") as show:

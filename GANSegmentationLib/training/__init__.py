@@ -1,16 +1,16 @@
 """The one training loop, its presets, checkpoints and logs, and the way from a run to a model package."""
 
-from .card import discriminator_spec
-from .evaluation import CaseScore, Difference, amount, compare_models, evaluate, paired_difference, summarise
-from .evaluation_report import SCORE_WORDS, worst_pictures, write_evaluation
-from .export import export_package
+from .evaluation.evaluate import CaseScore, Difference, amount, compare_models, evaluate, paired_difference, summarise
+from .evaluation.measured import Measured, measure, with_review
+from .evaluation.report import SCORE_WORDS, worst_pictures, write_evaluation
+from .evaluation.review import review_fact
 from .loop import Trainer
-from .measured import Measured, measure, with_review
 from .options import RunOptions, RunResult
+from .packing.card import discriminator_spec
+from .packing.export import export_package
+from .packing.release import Release, release_twins, was_held_out
 from .plan import dry_run
 from .preset import Preset, load_preset, preset_names
-from .release import Release, release_twins, was_held_out
-from .review import review_fact
 
 __all__ = [
     "SCORE_WORDS",

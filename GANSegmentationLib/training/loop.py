@@ -19,19 +19,19 @@ from ..networks import count_parameters, entry
 from ..objectives import Objective
 from .checkpoint import load_checkpoint, random_state, save_checkpoint, seed_everything, set_random_state
 from .data import training_slices, validation_slices
-from .health import examine
-from .judging import Verdict, judge, score_name
-from .known_patients import check_start
-from .learners import Learners
-from .loading import Feed, StepBatches, make_loader
-from .means import Means
 from .options import RunOptions, RunResult
-from .preflight import check_run, require_same_data, run_facts
 from .preset import Preset
-from .processes import Processes, choose_precision, has_batch_norm
-from .report import RunFacts, write_report
-from .run_log import RunLog, loss_terms, sample_keys
-from .transfer import START, TransferReport, frozen_prefixes, load_start, lr_factor, open_start, started_from
+from .starting.known_patients import check_start
+from .starting.preflight import check_run, require_same_data, run_facts
+from .starting.transfer import START, TransferReport, frozen_prefixes, load_start, lr_factor, open_start, started_from
+from .steps.learners import Learners
+from .steps.loading import Feed, StepBatches, make_loader
+from .steps.means import Means
+from .steps.processes import Processes, choose_precision, has_batch_norm
+from .watching.health import examine
+from .watching.judging import Verdict, judge, score_name
+from .watching.report import RunFacts, write_report
+from .watching.run_log import RunLog, loss_terms, sample_keys
 
 _STATE = (
     "preset", "epoch", "step", "best_epoch", "best_score", "networks", "optimisers", "average", "average_updates",

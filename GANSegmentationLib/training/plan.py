@@ -18,15 +18,15 @@ from ..objectives import Objective, Phase
 from ..objectives.base import Batch
 from .checkpoint import seed_everything
 from .data import training_slices
-from .known_patients import check_start
-from .learners import Learners
-from .loading import Feed, StepBatches, make_loader
 from .options import RunOptions
-from .preflight import Checked, check_run
 from .preset import Preset
-from .processes import Processes, choose_precision
-from .step_cost import NetworkShapes, StepCost, measure_step, measured_preset, watched_shapes
-from .transfer import TransferReport, frozen_prefixes, held_parameters, load_start, lr_factor, open_start
+from .starting.known_patients import check_start
+from .starting.preflight import Checked, check_run
+from .starting.transfer import TransferReport, frozen_prefixes, held_parameters, load_start, lr_factor, open_start
+from .steps.learners import Learners
+from .steps.loading import Feed, StepBatches, make_loader
+from .steps.processes import Processes, choose_precision
+from .steps.step_cost import NetworkShapes, StepCost, measure_step, measured_preset, watched_shapes
 
 
 def dry_run(preset: Preset, dataset: Dataset, options: RunOptions | None = None) -> dict[str, Any]:

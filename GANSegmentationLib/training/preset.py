@@ -15,7 +15,7 @@ from ..datasets.slices import SampleGroup, SliceView
 from ..errors import GANSegmentationError
 from ..settings import read_settings, write_settings
 from ..slicing import SliceSpec
-from .schedule import Schedule
+from .steps.schedule import Schedule
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 OPTIMISERS = ("adam", "adamw", "rmsprop", "sgd")

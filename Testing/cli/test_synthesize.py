@@ -12,7 +12,7 @@ from GANSegmentationLib.datasets import Dataset, prepare, same_patients
 from GANSegmentationLib.models import open_package
 from Testing.painter import painter_preset, write_painter
 from Testing.training.conftest import tiny_preset
-from Testing.training.test_completion import membrane_model, sections
+from Testing.training.synthesis.test_completion import membrane_model, sections
 
 
 @pytest.fixture(scope="module")

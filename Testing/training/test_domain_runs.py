@@ -13,10 +13,14 @@ from GANSegmentationLib.objectives import build
 from GANSegmentationLib.slicing import ByModality
 from GANSegmentationLib.training import Preset, RunOptions, Trainer, export_package
 from GANSegmentationLib.training.data import validation_slices
-from GANSegmentationLib.training.preflight import check_run
-from GANSegmentationLib.training.references import case_volume
-from GANSegmentationLib.training.run_log import sample_keys
-from GANSegmentationLib.training.validation_translation import case_translations, patient_scores, translation_picture
+from GANSegmentationLib.training.evaluation.references import case_volume
+from GANSegmentationLib.training.starting.preflight import check_run
+from GANSegmentationLib.training.watching.run_log import sample_keys
+from GANSegmentationLib.training.watching.validation_translation import (
+    case_translations,
+    patient_scores,
+    translation_picture,
+)
 from Testing.translator import domain_preset, write_two_domains
 
 

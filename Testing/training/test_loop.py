@@ -135,7 +135,7 @@ def test_the_best_epoch_is_kept_when_later_ones_are_worse(
     supervised_json: dict[str, Any], dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.3, 0.8, 0.5, 0.8])
-    monkeypatch.setattr("GANSegmentationLib.training.judging.mean_dice", lambda results, source=None: (
+    monkeypatch.setattr("GANSegmentationLib.training.watching.judging.mean_dice", lambda results, source=None: (
         next(scores) if source == "lits_slices_decides" else 0.0
     ))  # fmt: skip
     trainer = Trainer(Preset.from_dict(supervised_json | {"steps_per_epoch": 1}), dataset, tmp_path, CPU)

@@ -20,14 +20,14 @@ from GANSegmentationLib.training import (
     RunOptions,
     Trainer,
     discriminator_spec,
-    export,
     export_package,
     load_preset,
     release_twins,
 )
-from GANSegmentationLib.training.card import check_model, model_card
 from GANSegmentationLib.training.checkpoint import load_checkpoint, save_checkpoint
-from GANSegmentationLib.training.review import assess_all, evaluate_with_review, review_fact
+from GANSegmentationLib.training.evaluation.review import assess_all, evaluate_with_review, review_fact
+from GANSegmentationLib.training.packing import export
+from GANSegmentationLib.training.packing.card import check_model, model_card
 from Testing.training.conftest import tiny_preset
 
 

@@ -16,8 +16,9 @@ from GANSegmentationLib.datasets import Dataset, patient_split
 from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.models import write_package
 from GANSegmentationLib.networks import build, count_parameters
-from GANSegmentationLib.training import Preset, RunOptions, dry_run, load_preset, preset_names, step_cost
-from GANSegmentationLib.training.card import labels_of, model_card
+from GANSegmentationLib.training import Preset, RunOptions, dry_run, load_preset, preset_names
+from GANSegmentationLib.training.packing.card import labels_of, model_card
+from GANSegmentationLib.training.steps import step_cost
 from Testing.training.conftest import GENERATOR
 from Testing.training.miniatures import miniature, small
 
@@ -184,7 +185,7 @@ def test_the_plan_reports_warnings(
     from GANSegmentationLib.datasets import Finding
 
     finding = Finding("warning", "lits_v01", "all its masks are empty")
-    monkeypatch.setattr("GANSegmentationLib.training.preflight.require_sound", lambda *args, **more: [finding])
+    monkeypatch.setattr("GANSegmentationLib.training.starting.preflight.require_sound", lambda *args, **more: [finding])
     assert _plan(preset_json, dataset)["findings"] == [vars(finding)]
 
 

@@ -116,7 +116,9 @@ def test_a_run_that_has_stopped_early_stays_so(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.2, 0.6, 0.5, 0.6, 0.9])
-    monkeypatch.setattr("GANSegmentationLib.training.judging.mean_dice", lambda results, source=None: next(scores))
+    monkeypatch.setattr(
+        "GANSegmentationLib.training.watching.judging.mean_dice", lambda results, source=None: next(scores)
+    )
     plain = tiny_preset("supervised") | {
         "epochs": 10,
         "steps_per_epoch": 1,

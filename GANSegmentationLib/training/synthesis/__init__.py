@@ -1,0 +1,1 @@
+"""Painted and translated slices as datasets, and what they are worth."""
