@@ -1,6 +1,6 @@
 """Every system on one split, each beside its supervised twin, with the same number of samples seen.
 
-``python benchmarks/accuracy.py --liver PREPARED --lung PREPARED --em PREPARED --runs FOLDER`` trains what is not yet
+``python benchmarks/accuracy.py --liver PREPARED --lung PREPARED --runs FOLDER`` trains what is not yet
 there (a run that was interrupted goes on where it stopped; finished ones are kept), measures every run in the same way
 and writes ``results/accuracy.json``. ``--only NAME`` trains chosen rows, ``--table`` only prints what is there.
 
@@ -14,26 +14,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from accuracy_cells import PRECISION, Cell, interval, over_runs
 
-from GANSegmentationLib import networks
 from GANSegmentationLib.datasets import Dataset
 from GANSegmentationLib.metrics import bootstrap_mean, bootstrap_paired_difference
-from GANSegmentationLib.networks import count_parameters
 from GANSegmentationLib.reports import write_json
-from GANSegmentationLib.training import Preset, RunOptions, Trainer, load_preset
-from GANSegmentationLib.training.data import validation_slices
-from GANSegmentationLib.training.watching.validation import CaseDice, mean_dice, validate
+from GANSegmentationLib.training import Preset, load_preset
 
 RESULTS = Path(__file__).parent / "results"
-PRECISION = "bf16-mixed"
 
 
 @dataclass(frozen=True)
@@ -156,11 +149,11 @@ ROWS: tuple[Row, ...] = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, measure, print."""
     args = _arguments(arguments)
-    data = {"liver": args.liver, "lung": args.lung, "em": args.em}
+    data = {"liver": args.liver, "lung": args.lung}
     for row in ROWS:
         wanted = not args.table and data.get(row.task) and (not args.only or row.name in args.only)
         for seed in TASKS[row.task].seeds if wanted else ():
-            _run(row, seed, data[row.task], args.runs, args)
+            _run(row, seed, data[row.task], args)
     report = _report(args.runs)
     if report["rows"]:
         write_json(report, RESULTS / "accuracy.json")
@@ -170,54 +163,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(row: Row, seed: int, folder: Path, runs: Path, args: argparse.Namespace) -> None:
+def _run(row: Row, seed: int, folder: Path, args: argparse.Namespace) -> None:
     """Train and measure one cell of the table, unless that is done."""
-    place = _place(runs, row, seed)
-    result = place / "result.json"
-    preset = _preset(row, seed)
-    if result.is_file() and json.loads(result.read_text(encoding="utf-8"))["preset"] == preset.to_dict():
-        return
-    print(f"{row.task}: {row.name}, seed {seed}", flush=True)
-    dataset = Dataset.open(folder)
-    options = RunOptions(args.device, workers=args.workers, resume=True, say=lambda text: print(" ", text, flush=True))
-    trainer = Trainer(preset, dataset, place, options)
-    resumed, started = (place / "last.ckpt").is_file(), time.process_time()
-    trainer.run()
-    # What other programs do on the machine lengthens the minutes, but hardly these.
-    processor_minutes = None if resumed else (time.process_time() - started) / 60
-    write_json({**_measure(trainer, row), "processor_minutes": processor_minutes}, result)
-
-
-def _measure(trainer: Trainer, row: Row) -> dict[str, Any]:
-    """The figures of a finished run, from the average of the weights after its last update."""
-    state = torch.load(trainer.folder / "last.ckpt", weights_only=True)
-    generator = networks.build(trainer.network_name, trainer.network_config)
-    generator.load_state_dict(state["average"])
-    generator.to(trainer.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    slices = validation_slices(trainer.preset, trainer.dataset, trainer.split)
-    results = validate(generator, trainer.network_name, slices, trainer.device)
-    patients: dict[str, list[CaseDice]] = {}
-    volumes: dict[str, list[CaseDice]] = {}
-    for result in results:
-        case = trainer.dataset.by_id[result.case]
-        # A model of CT and MR is compared with the others on CT.
-        if case.modality == "CT" or row.task == "em":
-            patients.setdefault(result.patient, []).append(result)
-            if case.is_volume:
-                volumes.setdefault(result.patient, []).append(result)
-    return {
-        "preset": trainer.preset.to_dict(),
-        "dataset": trainer.dataset.fingerprint,
-        "split_sha256": trainer.split.sha256,
-        "patients": {name: mean_dice(own) for name, own in sorted(patients.items())},
-        "volumes": {name: mean_dice(own) for name, own in sorted(volumes.items())},
-        "training_patients": len({trainer.dataset.by_id[case].patient for case in trainer.split.train}),
-        "parameters": count_parameters(generator),
-        "minutes": sum(epoch["seconds"] for epoch in state["history"]) / 60,
-        "device": str(trainer.device),
-        "precision": trainer.precision,
-        "threads": torch.get_num_threads(),
-    }
+    # A model of CT and MR is compared with the others on CT.
+    cell = Cell(f"{row.task}: {row.name}, seed {seed}", _place(args.runs, row, seed), _preset(row, seed), "CT")
+    cell.run(Dataset.open(folder), args.device, args.workers)
 
 
 def _preset(row: Row, seed: int) -> Preset:
@@ -252,8 +202,8 @@ def _figures(row: Row, own: Mapping[int, Any], theirs: Mapping[int, Any]) -> dic
     """Means over patients of the mean over seeds; the twin's by the seeds that both have."""
     first = next(iter(own.values()))
     both = sorted(set(own) & set(theirs))
-    patients = _over_seeds(own, sorted(own), "patients")
-    volumes = _over_seeds(own, sorted(own), "volumes")
+    patients = over_runs(own, sorted(own), "patients")
+    volumes = over_runs(own, sorted(own), "volumes")
     figures: dict[str, Any] = {
         "preset": row.preset,
         "changes": list(row.changes),
@@ -261,6 +211,7 @@ def _figures(row: Row, own: Mapping[int, Any], theirs: Mapping[int, Any]) -> dic
         "parameters": first["parameters"],
         "training_patients": first["training_patients"],
         "minutes": [round(own[seed]["minutes"], 1) for seed in sorted(own)],
+        "processor_minutes": [own[seed]["processor_minutes"] for seed in sorted(own)],
         "device": first["device"],
         "precision": first["precision"],
         "dice": bootstrap_mean(list(patients.values())).to_dict(),
@@ -268,17 +219,11 @@ def _figures(row: Row, own: Mapping[int, Any], theirs: Mapping[int, Any]) -> dic
         "patients": patients,
     }
     if both:
-        ours, other = _over_seeds(own, both, "patients"), _over_seeds(theirs, both, "patients")
+        ours, other = over_runs(own, both, "patients"), over_runs(theirs, both, "patients")
         shared = [patient for patient in ours if patient in other]
         difference = bootstrap_paired_difference([ours[name] for name in shared], [other[name] for name in shared])
         figures["difference_from_twin"] = difference.to_dict()
     return figures
-
-
-def _over_seeds(cells: Mapping[int, Any], seeds: Sequence[int], kind: str) -> dict[str, float]:
-    """Each patient's Dice, the mean over seeds; patients without any foreground are left out."""
-    names = [name for name, dice in cells[seeds[0]][kind].items() if dice is not None and not math.isnan(dice)]
-    return {name: sum(cells[seed][kind][name] for seed in seeds) / len(seeds) for name in names}
 
 
 def _finished(runs: Path, row: Row) -> dict[int, Any]:
@@ -314,24 +259,17 @@ def _table(report: Mapping[str, Any]) -> str:
 def _line(row: Mapping[str, Any]) -> str:
     twin = "supervised"
     if row["name"] != row["twin"]:
-        twin = _interval(row.get("difference_from_twin"), signed=True) + f" ({row['twin']})"
+        twin = interval(row.get("difference_from_twin"), signed=True) + f" ({row['twin']})"
     minutes = ", ".join(f"{each:g}" for each in row["minutes"])
     return (
-        f"| {row['name']} | {row['parameters']:,} | {minutes} | {len(row['seeds'])} | {_interval(row['dice'])} | "
-        f"{_interval(row['volume_dice'])} | {twin} |"
+        f"| {row['name']} | {row['parameters']:,} | {minutes} | {len(row['seeds'])} | {interval(row['dice'])} | "
+        f"{interval(row['volume_dice'])} | {twin} |"
     )
-
-
-def _interval(each: Mapping[str, Any] | None, *, signed: bool = False) -> str:
-    if not each:
-        return "-"
-    sign = "+" if signed else ""
-    return f"{each['mean']:{sign}.4f} ({each['low']:{sign}.4f} to {each['high']:{sign}.4f}), n {each['n']}"
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    for name, what in {"liver": "liver CT and MR", "lung": "lung CT", "em": "EM"}.items():
+    for name, what in {"liver": "liver CT and MR", "lung": "lung CT"}.items():
         parser.add_argument(f"--{name}", type=Path, metavar="FOLDER", help=f"prepared dataset of {what}")
     parser.add_argument("--runs", type=Path, default=Path("runs/accuracy"), help="where runs are kept")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="train these rows only")

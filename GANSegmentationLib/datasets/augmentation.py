@@ -82,6 +82,14 @@ class Augmentation:
         """The settings as a preset holds them."""
         return asdict(self)
 
+    @property
+    def reach(self) -> float:
+        """How much larger than a crop the square around its centre is that rotation, scaling and shearing draw on."""
+        if not self.affine:
+            return 1.0
+        angle = math.radians(min(abs(self.rotate_degrees), 45.0))
+        return (math.cos(angle) + math.sin(angle)) * (1 + abs(self.scale)) * (1 + abs(self.shear))
+
 
 class Augmenter:
     """Applies an `Augmentation` to a slice; the same seed gives the same change on every machine and worker."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset as TorchDataset
-from torch.utils.data import Sampler
+from torch.utils.data import Sampler, get_worker_info
 
 from ..errors import GANSegmentationError
 from ..slicing import SliceSpec, SliceStack
@@ -95,6 +96,10 @@ class SliceView:
         return table
 
 
+READY_BYTES = 1 << 30
+"""Memory for slices that are kept ready for the network, in all of a loader's processes together."""
+
+
 class SliceDataset(TorchDataset[dict[str, Tensor]]):
     """The slices of a dataset's cases for a network with this `SliceSpec`.
 
@@ -125,6 +130,8 @@ class SliceDataset(TorchDataset[dict[str, Tensor]]):
         self.view = view or SliceView()
         self.crop = crop
         self._stacks: dict[str, tuple[SliceStack, npt.NDArray[np.uint8]]] = {}
+        self._ready: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
+        self._ready_bytes = 0
         self._partly_labelled = not all(self.view.is_labelled(case) for case in dataset.cases)
 
     def keys(self) -> list[SliceKey]:
@@ -142,13 +149,9 @@ class SliceDataset(TorchDataset[dict[str, Tensor]]):
 
     def _item(self, key: SliceKey) -> dict[str, Tensor]:
         case = self.dataset.by_id[key.case]
-        stack, masks = self._opened(case)
-        image = stack.batch(key.position, key.position + 1)[0]
-        labels = stack.labels(masks, key.position, key.position + 1)[0]
-        if key.seed is not None and self.crop:
-            image, labels = _random_crop(image, labels, self.crop, key.seed)
-        if key.seed is not None and self.augmenter is not None:
-            image, labels = self.augmenter(image, labels, key.seed)
+        image, labels = self._network_ready(case, key.position)
+        if key.seed is not None:
+            image, labels = self._drawn(image, labels, key.seed)
         # The labels move with the image as one map; only then do they become classes and input channels.
         item = {"image": self._with_input_labels(image, labels).contiguous()}
         labelled = self.view.is_labelled(case)
@@ -159,6 +162,35 @@ class SliceDataset(TorchDataset[dict[str, Tensor]]):
         if self.view.domains:
             item["domain"] = torch.tensor(self.view.domain(case))
         return item
+
+    def _network_ready(self, case: Case, position: int) -> tuple[Tensor, Tensor]:
+        """A slice and its prepared labels as `SliceStack` gives them, the caller's own: kept, for epochs ask again."""
+        place = (case.id, position)
+        if place not in self._ready:
+            stack, masks = self._opened(case)
+            image = stack.batch(position, position + 1)[0]
+            labels = stack.labels(masks, position, position + 1)[0]
+            size = image.nbytes + labels.numel()
+            worker = get_worker_info()
+            if self._ready_bytes + size > READY_BYTES // (worker.num_workers if worker else 1):
+                return image, labels
+            # Nothing is dropped for newer slices: they come in random order, so one is as good as another.
+            self._ready_bytes += size
+            self._ready[place] = image, labels.to(torch.uint8)
+        image, kept = self._ready[place]
+        return image.clone(), kept.long()
+
+    def _drawn(self, image: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """What a training step sees of a slice: a crop of it, changed."""
+        if self.augmenter is None:
+            return _random_crop(image, labels, self.crop, 0, seed) if self.crop else (image, labels)
+        if self.crop:
+            # What turns into the crop's corners has to be there, or they would be the smeared border.
+            margin = math.ceil(self.crop * (self.augmenter.settings.reach - 1) / 2)
+            image, labels = _random_crop(image, labels, self.crop, margin, seed)
+            image, labels = self.augmenter(image, labels, seed)
+            return _without(image, margin), _without(labels, margin)
+        return self.augmenter(image, labels, seed)
 
     def inputs(self, case: Case, start: int, stop: int, device: str | torch.device = "cpu") -> Tensor:
         """The network's input for the slices ``start:stop`` of a case, unchanged: ``(n, C, H, W)`` float32."""
@@ -203,14 +235,27 @@ class SliceDataset(TorchDataset[dict[str, Tensor]]):
         return self._stacks[case.id]
 
 
-def _random_crop(image: Tensor, labels: Tensor, side: int, seed: int) -> tuple[Tensor, Tensor]:
-    """The same square of both, placed by the seed; a slice that is smaller stays whole along that side."""
+def _random_crop(image: Tensor, labels: Tensor, side: int, margin: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The same square of both, placed by the seed, with `margin` more on all sides; beyond the slice it is mirrored.
+
+    A slice that is smaller than `side` stays whole along that axis.
+    """
     generator = np.random.default_rng([seed, side])
-    height, width = labels.shape
-    top = int(generator.integers(max(height - side, 0) + 1))
-    left = int(generator.integers(max(width - side, 0) + 1))
-    window = (slice(top, top + side), slice(left, left + side))
-    return image[:, window[0], window[1]], labels[window]
+    axes = []
+    for length in labels.shape:
+        start = int(generator.integers(max(length - side, 0) + 1))
+        places = torch.arange(start - margin, start + min(side, length) + margin)
+        # Mirrored at the outermost pixels, which are not repeated: period 2 (length - 1).
+        period = max(2 * (length - 1), 1)
+        places = places.remainder(period)
+        axes.append(torch.minimum(places, period - places).clamp(max=length - 1))
+    rows, columns = axes
+    return image[:, rows[:, None], columns], labels[rows[:, None], columns]
+
+
+def _without(values: Tensor, margin: int) -> Tensor:
+    """What is left of the last two axes without so many pixels on all sides."""
+    return values[..., margin : values.shape[-2] - margin, margin : values.shape[-1] - margin]
 
 
 @dataclass(frozen=True)

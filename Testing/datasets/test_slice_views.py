@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -103,6 +104,74 @@ def test_a_crop_is_one_window_of_image_and_mask_placed_by_its_seed(dataset: Data
         places.add(found[0])
     assert len(places) > 6
     assert cropped[KEY]["image"].shape == (1, 64, 64), "a slice without a seed is for validation, and whole"
+
+
+class _Quarter(Augmenter):
+    """Turns every slice by 90 degrees, and remembers what it was given."""
+
+    def __init__(self, settings: Augmentation) -> None:
+        super().__init__(settings, (32, 32))
+        self.given: list[torch.Tensor] = []
+
+    def __call__(self, image: torch.Tensor, mask: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        self.given.append(image)
+        return torch.rot90(image, 1, (-2, -1)), torch.rot90(mask, 1)
+
+
+def test_a_crop_is_changed_with_its_surroundings_so_that_no_border_is_smeared(dataset: Dataset) -> None:
+    turning = _Quarter(Augmentation(affine=1.0, rotate_degrees=180.0, scale=0.1))
+    changed, plain = SliceDataset(dataset, SPEC, turning, crop=32), SliceDataset(dataset, SPEC, crop=32)
+    margin = math.ceil(32 * (math.sqrt(2) * 1.1 - 1) / 2)
+    for seed in range(12):
+        key = SliceKey("chaos_mr_01", 2, seed)
+        item, window = changed[key], plain[key]
+        assert turning.given[-1].shape == (1, 32 + 2 * margin, 32 + 2 * margin)
+        assert torch.equal(item["image"], torch.rot90(window["image"], 1, (-2, -1)))
+        assert torch.equal(item["mask"], torch.rot90(window["mask"], 1))
+
+
+def test_what_lies_beyond_a_slice_is_its_mirror_image(dataset: Dataset) -> None:
+    turning = _Quarter(Augmentation(affine=1.0, rotate_degrees=45.0))
+    whole = SliceDataset(dataset, SPEC)[KEY]["image"][0].numpy()
+    # A crop as large as the slice leaves one place for it, with the margin mirrored on all sides.
+    SliceDataset(dataset, SPEC, turning, crop=64)[SliceKey("chaos_mr_01", 2, 5)]
+    margin = math.ceil(64 * (math.sqrt(2) - 1) / 2)
+    np.testing.assert_array_equal(turning.given[0][0].numpy(), np.pad(whole, margin, mode="reflect"))
+
+
+def test_a_slice_that_is_kept_ready_is_never_changed(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    slices = SliceDataset(dataset, SPEC)
+    first = slices[KEY]
+    expected = {name: value.clone() for name, value in first.items()}
+    for value in first.values():
+        value.zero_()
+    monkeypatch.setattr(slices.stack(dataset.by_id[KEY.case]), "batch", None)
+    for name, value in slices[KEY].items():
+        assert torch.equal(value, expected[name]), "the second time it comes from memory"
+
+
+def test_slices_are_kept_only_while_there_is_room(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("GANSegmentationLib.datasets.slices.READY_BYTES", 3 * 64 * 64 * 5 + 10)
+    slices = SliceDataset(dataset, SPEC)
+    asked: list[int] = []
+    stack = slices.stack(dataset.by_id[KEY.case])
+    read = stack.batch
+
+    def counted(start: int, stop: int) -> torch.Tensor:
+        asked.append(start)
+        return read(start, stop)
+
+    monkeypatch.setattr(stack, "batch", counted)
+    for _ in range(2):
+        for position in range(4):
+            slices[SliceKey(KEY.case, position)]
+    assert asked == [0, 1, 2, 3, 3]
+
+
+def test_changes_that_turn_nothing_need_no_surroundings() -> None:
+    assert Augmentation(noise=1.0, elastic=1.0, rotate_degrees=90.0).reach == 1.0
+    assert Augmentation(affine=0.5, rotate_degrees=180.0).reach == pytest.approx(math.sqrt(2))
+    assert Augmentation(affine=0.5, rotate_degrees=10.0, scale=0.2).reach == pytest.approx(1.2 * 1.1585, rel=1e-3)
 
 
 def test_streams_draw_by_themselves_and_leave_the_main_samples_alone(dataset: Dataset) -> None:
