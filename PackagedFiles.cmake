@@ -3,7 +3,28 @@
 set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/__init__.py
   GANSegmentationLib/__main__.py
+  GANSegmentationLib/batch/__init__.py
+  GANSegmentationLib/batch/cases.py
+  GANSegmentationLib/batch/child.py
+  GANSegmentationLib/batch/fingerprint.py
+  GANSegmentationLib/batch/flags.py
+  GANSegmentationLib/batch/ledger.py
+  GANSegmentationLib/batch/local.py
+  GANSegmentationLib/batch/lock.py
+  GANSegmentationLib/batch/options.py
+  GANSegmentationLib/batch/outcome.py
+  GANSegmentationLib/batch/place.py
+  GANSegmentationLib/batch/plan.py
+  GANSegmentationLib/batch/privacy.py
+  GANSegmentationLib/batch/ray_engine.py
+  GANSegmentationLib/batch/references.py
+  GANSegmentationLib/batch/runner.py
+  GANSegmentationLib/batch/series.py
+  GANSegmentationLib/batch/summary.py
+  GANSegmentationLib/batch/task.py
+  GANSegmentationLib/batch/work.py
   GANSegmentationLib/cli/__init__.py
+  GANSegmentationLib/cli/batch.py
   GANSegmentationLib/cli/compare.py
   GANSegmentationLib/cli/demo.py
   GANSegmentationLib/cli/doctor.py
@@ -11,6 +32,7 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/cli/models.py
   GANSegmentationLib/cli/prepare.py
   GANSegmentationLib/cli/segment.py
+  GANSegmentationLib/cli/series.py
   GANSegmentationLib/cli/synthesize.py
   GANSegmentationLib/cli/terminal.py
   GANSegmentationLib/cli/train.py
@@ -30,6 +52,7 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/datasets/prepare.py
   GANSegmentationLib/datasets/pseudo_labels.py
   GANSegmentationLib/datasets/slices.py
+  GANSegmentationLib/datasets/source_files.py
   GANSegmentationLib/datasets/splits.py
   GANSegmentationLib/datasets/synthetic_patient/__init__.py
   GANSegmentationLib/datasets/synthetic_patient/bones.py
@@ -48,6 +71,7 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/datasets/synthetic_patient/viscera.py
   GANSegmentationLib/errors.py
   GANSegmentationLib/inference/__init__.py
+  GANSegmentationLib/inference/batches.py
   GANSegmentationLib/inference/checks.py
   GANSegmentationLib/inference/crf.py
   GANSegmentationLib/inference/device.py
@@ -79,6 +103,7 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/models/card.py
   GANSegmentationLib/models/container.py
   GANSegmentationLib/models/description.py
+  GANSegmentationLib/models/find.py
   GANSegmentationLib/models/fit.py
   GANSegmentationLib/models/json_fields.py
   GANSegmentationLib/models/library.py
@@ -118,6 +143,7 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/objectives/hard_masks.py
   GANSegmentationLib/objectives/image_buffer.py
   GANSegmentationLib/objectives/losses.py
+  GANSegmentationLib/objectives/masked_image.py
   GANSegmentationLib/objectives/multiscale_l1.py
   GANSegmentationLib/objectives/nothing.py
   GANSegmentationLib/objectives/penalties.py
@@ -162,6 +188,7 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/training/packing/card.py
   GANSegmentationLib/training/packing/export.py
   GANSegmentationLib/training/packing/export_synthesis.py
+  GANSegmentationLib/training/packing/finished.py
   GANSegmentationLib/training/packing/release.py
   GANSegmentationLib/training/plan.py
   GANSegmentationLib/training/preset.py
@@ -192,15 +219,25 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/training/watching/picture_similarity.py
   GANSegmentationLib/training/watching/report.py
   GANSegmentationLib/training/watching/run_log.py
+  GANSegmentationLib/training/watching/score.py
   GANSegmentationLib/training/watching/validation.py
   GANSegmentationLib/training/watching/validation_synthesis.py
   GANSegmentationLib/training/watching/validation_translation.py
   GANSegmentationLib/volumes/__init__.py
   GANSegmentationLib/volumes/atomic.py
   GANSegmentationLib/volumes/dicom.py
+  GANSegmentationLib/volumes/dicom_choice.py
+  GANSegmentationLib/volumes/dicom_decode.py
+  GANSegmentationLib/volumes/dicom_directory.py
+  GANSegmentationLib/volumes/dicom_facts.py
+  GANSegmentationLib/volumes/dicom_frames.py
   GANSegmentationLib/volumes/dicom_grid.py
   GANSegmentationLib/volumes/dicom_header.py
+  GANSegmentationLib/volumes/dicom_image.py
+  GANSegmentationLib/volumes/dicom_parts.py
   GANSegmentationLib/volumes/dicom_pixels.py
+  GANSegmentationLib/volumes/dicom_series.py
+  GANSegmentationLib/volumes/dicom_tilt.py
   GANSegmentationLib/volumes/exchange.py
   GANSegmentationLib/volumes/files.py
   GANSegmentationLib/volumes/geometry.py

@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accuracy_cells import PRECISION, Cell, interval, over_runs
+from accuracy_cells import PRECISION, Cell, difference, interval, kept_rows, minutes, over_runs, processor_minutes
 
 from GANSegmentationLib.datasets import Dataset
-from GANSegmentationLib.metrics import bootstrap_mean, bootstrap_paired_difference
+from GANSegmentationLib.metrics import bootstrap_mean
 from GANSegmentationLib.reports import write_json
 from GANSegmentationLib.training import Preset, load_preset
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 
 
 @dataclass(frozen=True)
@@ -156,9 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _run(row, seed, data[row.task], args)
     report = _report(args.runs)
     if report["rows"]:
-        write_json(report, RESULTS / "accuracy.json")
-    elif (RESULTS / "accuracy.json").is_file():
-        report = json.loads((RESULTS / "accuracy.json").read_text(encoding="utf-8"))
+        write_json(report, RESULTS)
     print(_table(report))
     return 0
 
@@ -185,45 +183,58 @@ def _preset(row: Row, seed: int) -> Preset:
 
 
 def _report(runs: Path) -> dict[str, Any]:
-    """What every finished cell came to, and each row against its twin."""
+    """What every finished cell came to, each row against its twin; rows without runs are those of the last results."""
+    kept = kept_rows(RESULTS)
     rows = []
     for row in ROWS:
         own = _finished(runs, row)
-        if not own:
-            continue
-        twin = next(other for other in ROWS if (other.task, other.name) == (row.task, row.twin))
-        theirs = _finished(runs, twin) if row.twin != row.name else {}
-        rows.append({"task": row.task, "name": row.name, "twin": row.twin, **_figures(row, own, theirs)})
+        earlier = kept.get((row.task, row.name))
+        if own:
+            rows.append(_figures(row, own))
+        elif earlier and all(earlier[key] == value for key, value in _facts(row).items()):
+            rows.append(earlier)
+    for figures in rows:
+        twin = next((other for other in rows if _is_twin(figures, other)), None)
+        figures["difference_from_twin"] = difference(figures, twin) if twin else None
     tasks = {name: {"title": task.title, "samples": task.samples} for name, task in TASKS.items()}
     return {"tasks": tasks, "rows": rows}
 
 
-def _figures(row: Row, own: Mapping[int, Any], theirs: Mapping[int, Any]) -> dict[str, Any]:
-    """Means over patients of the mean over seeds; the twin's by the seeds that both have."""
-    first = next(iter(own.values()))
-    both = sorted(set(own) & set(theirs))
-    patients = over_runs(own, sorted(own), "patients")
-    volumes = over_runs(own, sorted(own), "volumes")
-    figures: dict[str, Any] = {
+def _facts(row: Row) -> dict[str, Any]:
+    """What a row is a measurement of."""
+    return {
+        "task": row.task,
+        "name": row.name,
+        "twin": row.twin,
         "preset": row.preset,
         "changes": list(row.changes),
+        "samples": TASKS[row.task].samples,
+    }
+
+
+def _is_twin(figures: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    named = (other["task"], other["name"]) == (figures["task"], figures["twin"])
+    return named and other is not figures and other["seeds"] == figures["seeds"]
+
+
+def _figures(row: Row, own: Mapping[int, Any]) -> dict[str, Any]:
+    """Means over patients of the mean over seeds."""
+    first = next(iter(own.values()))
+    patients = over_runs(own, sorted(own), "patients")
+    volumes = over_runs(own, sorted(own), "volumes")
+    return {
+        **_facts(row),
         "seeds": sorted(own),
         "parameters": first["parameters"],
         "training_patients": first["training_patients"],
         "minutes": [round(own[seed]["minutes"], 1) for seed in sorted(own)],
-        "processor_minutes": [own[seed]["processor_minutes"] for seed in sorted(own)],
+        "processor_minutes": processor_minutes(own),
         "device": first["device"],
         "precision": first["precision"],
         "dice": bootstrap_mean(list(patients.values())).to_dict(),
         "volume_dice": bootstrap_mean(list(volumes.values())).to_dict() if volumes else None,
         "patients": patients,
     }
-    if both:
-        ours, other = over_runs(own, both, "patients"), over_runs(theirs, both, "patients")
-        shared = [patient for patient in ours if patient in other]
-        difference = bootstrap_paired_difference([ours[name] for name in shared], [other[name] for name in shared])
-        figures["difference_from_twin"] = difference.to_dict()
-    return figures
 
 
 def _finished(runs: Path, row: Row) -> dict[int, Any]:
@@ -250,7 +261,9 @@ def _table(report: Mapping[str, Any]) -> str:
             continue
         patients = rows[0]["training_patients"]
         parts.append(f"\n{task['title']}: {task['samples']:,} samples a run, {patients} patients train")
-        parts.append("| system | parameters | minutes | seeds | Dice, all patients | Dice, volumes | minus its twin |")
+        parts.append(
+            "| system | parameters | processor minutes | seeds | Dice, all patients | Dice, volumes | minus its twin |"
+        )
         parts.append("|---|---|---|---|---|---|---|")
         parts += [_line(row) for row in rows]
     return "\n".join(parts)
@@ -260,9 +273,8 @@ def _line(row: Mapping[str, Any]) -> str:
     twin = "supervised"
     if row["name"] != row["twin"]:
         twin = interval(row.get("difference_from_twin"), signed=True) + f" ({row['twin']})"
-    minutes = ", ".join(f"{each:g}" for each in row["minutes"])
     return (
-        f"| {row['name']} | {row['parameters']:,} | {minutes} | {len(row['seeds'])} | {interval(row['dice'])} | "
+        f"| {row['name']} | {row['parameters']:,} | {minutes(row)} | {len(row['seeds'])} | {interval(row['dice'])} | "
         f"{interval(row['volume_dice'])} | {twin} |"
     )
 

@@ -16,6 +16,7 @@ from torch import nn
 from GANSegmentationLib import networks
 from GANSegmentationLib.datasets import Dataset
 from GANSegmentationLib.datasets.slices import SliceDataset
+from GANSegmentationLib.metrics import bootstrap_paired_difference
 from GANSegmentationLib.networks import count_parameters
 from GANSegmentationLib.reports import write_json
 from GANSegmentationLib.training import Preset, RunOptions, Trainer
@@ -121,6 +122,33 @@ def over_runs(cells: Mapping[Run, Any], runs: Sequence[Run], kind: str) -> dict[
             if dice is not None and not math.isnan(dice):
                 found.setdefault(name, []).append(dice)
     return {name: sum(values) / len(values) for name, values in sorted(found.items())}
+
+
+def processor_minutes(cells: Mapping[Run, Any]) -> list[float | None]:
+    """The minutes of one core that each run took; None for one that was interrupted, whose first part nobody timed."""
+    return [
+        None if each["processor_minutes"] is None else round(each["processor_minutes"], 1) for each in cells.values()
+    ]
+
+
+def minutes(row: Mapping[str, Any]) -> str:
+    """A row's processor minutes as a table shows them."""
+    return ", ".join("-" if each is None else f"{each:.1f}" for each in row["processor_minutes"])
+
+
+def difference(row: Mapping[str, Any], rival: Mapping[str, Any]) -> dict[str, Any]:
+    """A row minus another, paired over the patients that judged both, with its 95 % bootstrap interval."""
+    ours, theirs = row["patients"], rival["patients"]
+    both = [name for name in ours if name in theirs]
+    return bootstrap_paired_difference([ours[name] for name in both], [theirs[name] for name in both]).to_dict()
+
+
+def kept_rows(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """The rows of the last results by task and name."""
+    if not path.is_file():
+        return {}
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return {(row["task"], row["name"]): row for row in rows}
 
 
 def interval(each: Mapping[str, Any] | None, *, signed: bool = False) -> str:

@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accuracy_cells import PRECISION, Cell, interval, over_runs
+from accuracy_cells import PRECISION, Cell, difference, interval, kept_rows, minutes, over_runs, processor_minutes
 
 from GANSegmentationLib.datasets import Dataset
 from GANSegmentationLib.datasets.memorisation import memorisation
 from GANSegmentationLib.inference.synthesise import Synthesiser
-from GANSegmentationLib.metrics import bootstrap_mean, bootstrap_paired_difference
+from GANSegmentationLib.metrics import bootstrap_mean
 from GANSegmentationLib.models import open_package
 from GANSegmentationLib.reports import write_json
 from GANSegmentationLib.training import Preset, RunOptions, Trainer, export_package, load_preset
@@ -155,8 +155,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = _report(args.runs)
     if report["rows"]:
         write_json(report, RESULTS)
-    elif RESULTS.is_file():
-        report = json.loads(RESULTS.read_text(encoding="utf-8"))
     print(_table(report))
     return 0
 
@@ -233,48 +231,55 @@ def _measure_painted(
 
 
 def _report(runs: Path) -> dict[str, Any]:
-    """What every finished row came to, and each against its rival on the same blocks."""
+    """What every finished row came to, each against its rival; rows without runs are those of the last results."""
+    kept = kept_rows(RESULTS)
     rows = []
     for row in ROWS:
         own = _finished(runs, row)
-        if not own:
-            continue
-        rows.append(_figures(row, own, runs))
-    painters = {
-        fold: json.loads(path.read_text(encoding="utf-8"))
-        for fold in FOLDS["vnc"]
-        if (path := runs / "painter" / fold / "fidelity.json").is_file()
-    }
-    return {"crops": BATCH * STEPS * EPOCHS, "crop": CROP, "rows": rows, "painters": painters}
+        earlier = kept.get((row.task, row.name))
+        if len(own) == len(row.folds):
+            rows.append(_figures(row, own))
+        elif earlier and all(earlier[key] == value for key, value in _facts(row).items()):
+            rows.append(earlier)
+    for figures in rows:
+        named = (figures["task"], figures["rival"])
+        rival = next((other for other in rows if (other["task"], other["name"]) == named), None)
+        figures["difference_from_rival"] = difference(figures, rival) if rival else None
+    painters = json.loads(RESULTS.read_text(encoding="utf-8"))["painters"] if RESULTS.is_file() else {}
+    for fold in FOLDS["vnc"]:
+        path = runs / "painter" / fold / "fidelity.json"
+        if path.is_file():
+            painters[fold] = json.loads(path.read_text(encoding="utf-8"))
+    return {"crop": CROP, "rows": rows, "painters": painters}
 
 
-def _figures(row: Row, own: Mapping[str, Any], runs: Path) -> dict[str, Any]:
-    blocks = over_runs(own, sorted(own), "patients")
-    first = next(iter(own.values()))
-    figures: dict[str, Any] = {
+def _facts(row: Row) -> dict[str, Any]:
+    """What a row is a measurement of."""
+    return {
         "task": row.task,
         "name": row.name,
+        "rival": row.rival,
         "preset": row.preset,
         "changes": list(row.changes),
         "painted": row.painted,
-        "rival": row.rival,
+        "crops": BATCH * STEPS * EPOCHS,
+    }
+
+
+def _figures(row: Row, own: Mapping[str, Any]) -> dict[str, Any]:
+    blocks = over_runs(own, sorted(own), "patients")
+    first = next(iter(own.values()))
+    return {
+        **_facts(row),
         "folds": sorted(own),
         "parameters": first["parameters"],
         "minutes": [round(own[fold]["minutes"], 1) for fold in sorted(own)],
-        "processor_minutes": [own[fold]["processor_minutes"] for fold in sorted(own)],
+        "processor_minutes": processor_minutes(own),
         "device": first["device"],
         "precision": first["precision"],
         "dice": bootstrap_mean(list(blocks.values())).to_dict(),
-        "blocks": blocks,
+        "patients": blocks,
     }
-    rival = next((other for other in ROWS if (other.task, other.name) == (row.task, row.rival)), None)
-    theirs = _finished(runs, rival) if rival else {}
-    if theirs:
-        other = over_runs(theirs, sorted(theirs), "patients")
-        both = [name for name in blocks if name in other]
-        difference = bootstrap_paired_difference([blocks[name] for name in both], [other[name] for name in both])
-        figures["difference_from_rival"] = difference.to_dict()
-    return figures
 
 
 def _finished(runs: Path, row: Row) -> dict[str, Any]:
@@ -294,15 +299,16 @@ def _place(runs: Path, row: Row, fold: str) -> Path:
 def _table(report: Mapping[str, Any]) -> str:
     parts = []
     for task in dict.fromkeys(row["task"] for row in report["rows"]):
-        parts.append(f"\n{task.capitalize()}: {report['crops']:,} crops of {report['crop']} x {report['crop']} a run")
+        parts.append(
+            f"\n{task.capitalize()}: {report['rows'][0]['crops']:,} crops of {report['crop']} x {report['crop']} a run"
+        )
         parts.append("| learns from | processor minutes | Dice, blocks | minus its rival |")
         parts.append("|---|---|---|---|")
         for row in (row for row in report["rows"] if row["task"] == task):
             rival = "-"
             if row["rival"]:
                 rival = f"{interval(row.get('difference_from_rival'), signed=True)} ({row['rival']})"
-            minutes = ", ".join("-" if each is None else f"{each:.1f}" for each in row["processor_minutes"])
-            parts.append(f"| {row['name']} | {minutes} | {interval(row['dice'])} | {rival} |")
+            parts.append(f"| {row['name']} | {minutes(row)} | {interval(row['dice'])} | {rival} |")
     for fold, facts in report["painters"].items():
         among_real = "too few to halve"
         if facts["fid_among_real"] is not None:

@@ -25,6 +25,8 @@ SOME_FAILED = 3
 COMMANDS: tuple[tuple[str, str], ...] = (
     ("segment", "segment a scan: a DICOM folder, NRRD, NIfTI or MetaImage file goes in, a mask comes out"),
     ("compare", "compare a mask with a reference: Dice, IoU, surface distances, volumes, CHAOS score"),
+    ("series", "list the series of a DICOM study, and write one of them as a file"),
+    ("batch", "segment every scan in a folder, and go on where it was stopped"),
     ("models", "list, show, import, remove and verify models"),
     ("prepare", "bring public data sets into the form that training reads"),
     ("train", "train a model from a preset"),

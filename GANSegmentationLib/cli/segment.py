@@ -40,8 +40,14 @@ def add_parser(subparsers: Subparsers) -> None:
         "--series",
         action="append",
         default=[],
-        metavar="UID",
-        help="the series to take from a folder with several; once for each INPUT",
+        metavar="UID|RULE",
+        help="the series to take from a folder with several, by its UID or by a rule such as "
+        "modality=CT,description=*venous*,most-slices (see ganseg series); once for each INPUT",
+    )
+    parser.add_argument(
+        "--correct-tilt",
+        action="store_true",
+        help="resample a CT with a tilted gantry to a regular grid, on which the mask will lie",
     )
     parser.add_argument(
         "--plausibility",
@@ -65,12 +71,14 @@ def run(args: argparse.Namespace) -> int:
         raise wrong_use(f"The picture {args.overlay.name} is not a .png.", "End its name with .png.")
     if args.plausibility is not None and args.plausibility.suffix.lower() != ".csv":
         raise wrong_use(f"The table {args.plausibility.name} is not a .csv.", "End its name with .csv.")
+    from ..volumes import TILT_FACT
     from .workflow import segment_scan
 
     outcome = segment_scan(
         args.input,
         args.output,
         series=args.series,
+        correct_tilt=args.correct_tilt,
         model=args.model,
         domain=args.domain,
         device=args.device,
@@ -80,6 +88,9 @@ def run(args: argparse.Namespace) -> int:
         review=args.plausibility,
     )
     warn(outcome.result.warnings)
+    for volume in outcome.volumes:
+        if TILT_FACT in volume.facts:
+            warn([f"{volume.facts[TILT_FACT]}; the mask lies on that grid."])
     if args.plausibility is not None and outcome.package.card.discriminator is None:
         warn([f"The model carries no discriminator: the slices are sorted by {outcome.result.review_signal}."])
     if args.json:

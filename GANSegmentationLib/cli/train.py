@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -165,14 +165,15 @@ def _train(args: argparse.Namespace, preset: Preset, dataset: Dataset) -> int:
                 "folder": str(result.folder),
                 "epochs": result.epochs,
                 "best_epoch": result.best_epoch,
-                "best_dice": result.best_dice,
+                "score": result.score,
+                "best_score": result.best_score,
                 "finished": result.finished,
                 "package": None if package is None else str(package),
             }
         )
     else:
-        score = trainer.score_name.capitalize()
-        print(f"Best validation {score} {result.best_dice:.4f} in epoch {result.best_epoch} of {result.epochs}.")
+        best = f"{result.best_score:.4f} in epoch {result.best_epoch} of {result.epochs}"
+        print(f"Best validation {result.score} {best}.")
         print(f"The model package is {package}." if package else "Not finished: go on with --resume.")
     return 0
 
@@ -225,11 +226,29 @@ def _dry_run(args: argparse.Namespace, preset: Preset, dataset: Dataset) -> int:
     ]
     print_table(["network", "parameters", "input", "output"], rows)
     print()
-    for line in (*_plan_of_learning(plan), *_plan_of_costs(plan)):
+    for line in (*_plan_of_shapes(plan), *_plan_of_learning(plan), *_plan_of_costs(plan)):
         paragraph(line, sys.stdout)
     for finding in plan["findings"]:
         paragraph(f"{finding['level'].capitalize()}: {finding['case']}: {finding['text']}.")
     return 0
+
+
+def _plan_of_shapes(plan: dict[str, Any]) -> Iterator[str]:
+    """How large the slices are, and what a generator of unpadded convolutions makes of them."""
+    shapes = plan["shapes"]
+    drawn, whole, tile = shapes["slice"], shapes["whole"], shapes["tile"]
+    sizes = _size(drawn) if tuple(drawn[1:]) == tuple(whole) else f"{_size(drawn)} in training, {_size(whole)} whole"
+    yield f"Slices: {sizes}."
+    if tuple(tile[-2:]) == tuple(whole):
+        return  # it scores every pixel of what it is given
+    given = plan["networks"]["generator"]["inputs"][0]
+    if tuple(given[-2:]) != tuple(drawn[-2:]):
+        yield f"In training every slice is extended by mirroring, to {_size(given)}."
+    pieces = "one tile" if shapes["tiles"] == 1 else f"{shapes['tiles']} tiles"
+    yield (
+        f"Validation scores a slice in {pieces} of {_size(tile)}, mirrored beyond its border; the unpadded "
+        f"convolutions leave scores for {_size(shapes['scores'][-2:])} pixels of each."
+    )
 
 
 def _plan_of_learning(plan: dict[str, Any]) -> Iterator[str]:
@@ -274,7 +293,11 @@ def _plan_of_costs(plan: dict[str, Any]) -> Iterator[str]:
 
 
 def _shapes(shapes: Any) -> str:
-    return ", ".join(" x ".join(map(str, shape)) or "1" for shape in shapes) or "-"
+    return ", ".join(_size(shape) or "1" for shape in shapes) or "-"
+
+
+def _size(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 @contextmanager

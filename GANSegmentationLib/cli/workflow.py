@@ -73,6 +73,7 @@ def segment_scan(
     output: Path,
     *,
     series: Sequence[str] = (),
+    correct_tilt: bool = False,
     model: str | None = None,
     domain: str | None = None,
     device: str = "auto",
@@ -90,7 +91,9 @@ def segment_scan(
     output:
         The mask; its name decides the format.
     series:
-        A series UID for each input, or none.
+        For each input which series, as `volumes.read_volume` takes it, or none.
+    correct_tilt:
+        Whether a CT with a tilted gantry is resampled to a regular grid, on which the mask then lies.
     model:
         The id of a model in the library or the path of a package; None chooses by the modality of the first input.
     reference, overlay:
@@ -110,10 +113,13 @@ def segment_scan(
     check_output(output)
     for path in (output, *(extra for extra in (overlay, review) if extra is not None)):
         check_place(path, (*inputs, *([reference] if reference is not None else [])))
-    volumes = tuple(read_scan(path, series[i] if series else None) for i, path in enumerate(inputs))
+    volumes = tuple(
+        read_scan(path, series[i] if series else None, correct_tilt=correct_tilt) for i, path in enumerate(inputs)
+    )
     truth = None
     if reference is not None:  # before the long work, so that a wrong one is known at once
-        truth = read_reference(reference, volumes[0].geometry, inputs[0], series[0] if series else None)
+        chosen = series[0] if series else None
+        truth = read_reference(reference, volumes[0].geometry, inputs[0], chosen, correct_tilt=correct_tilt)
     package = find_model(model, volumes[0].modality, any_modality=force)
     with progress_bar() as progress:
         result = Predictor(package, device).segment(
@@ -225,47 +231,33 @@ def make_folder(folder: Path) -> None:
 
 
 def find_model(wanted: str | None, modality: str | None, *, any_modality: bool = False) -> Package:
-    """The model with this id, or at this path, or for this modality.
-
-    A name with a path separator or the ending ``.ganseg`` is a path; any other is an id, which a folder of the same
-    name in the working directory does not hide; only where there is no such id, the name may be a path.
-    """
-    from ..models import ModelLibrary, open_package
+    """The model that the command line names, see `models.find.find_package`; unnamed, the one for this modality."""
+    from ..models import ModelLibrary
+    from ..models.find import find_package
 
     if wanted is None:
         return ModelLibrary().choose(modality, any_modality=any_modality)
-    path = Path(wanted)
-    separators = tuple(filter(None, (os.sep, os.altsep)))
-    if path.suffix == ".ganseg" or any(separator in wanted for separator in separators) or wanted in (".", ".."):
-        return open_package(path)
-    try:
-        return ModelLibrary().get(wanted)
-    except GANSegmentationError as error:
-        if error.code == "unknown_model" and path.exists():
-            return open_package(path)
-        raise
+    return find_package(wanted)
 
 
-def read_scan(path: Path, series_uid: str | None) -> Volume:
-    """The scan at a path; where a folder holds several series, the error says how to choose on the command line."""
+def read_scan(path: Path, series_uid: str | None, *, correct_tilt: bool = False) -> Volume:
+    """The scan at a path, of a folder with several series the one that was chosen."""
     from ..volumes import read_volume
+    from ..volumes.files import READ_SUFFIXES, has_suffix
 
-    try:
-        volume = read_volume(path, series_uid=series_uid)
-    except GANSegmentationError as error:
-        if error.code == "several_series":
-            error.action = "Choose one with --series UID, or give the path of any one of its files."
-        raise
-    if series_uid is not None and volume.facts.get("SeriesInstanceUID") != series_uid:
+    if series_uid is not None and path.is_file() and has_suffix(path, READ_SUFFIXES):
         raise wrong_use(f"--series chooses a DICOM series, but {path} is another kind of file.", "Leave it out.")
-    return volume
+    return read_volume(path, series_uid=series_uid, correct_tilt=correct_tilt)
 
 
-def read_reference(path: Path, geometry: Geometry, scan: Path, series_uid: str | None) -> Labelmap:
+def read_reference(
+    path: Path, geometry: Geometry, scan: Path, series_uid: str | None, *, correct_tilt: bool = False
+) -> Labelmap:
     """The reference on the scan's grid; a folder of PNG slices is matched to the scan's DICOM files."""
     from ..volumes import find_series, read_labelmap
 
-    series = find_series(scan, series_uid=series_uid) if path.is_dir() and series_uid else scan
+    chosen = path.is_dir() and (series_uid is not None or correct_tilt)
+    series = find_series(scan, series_uid=series_uid, correct_tilt=correct_tilt) if chosen else scan
     return read_labelmap(path, geometry=geometry, series=series)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GANSegmentationError
+from .source_files import unreadable
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,29 +278,20 @@ def _slice_pairs(
                 masks.append(np.asarray(mask))
         # Pillow says damaged files with several types, a bomb of pixels with one of its own.
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise _unreadable(path, f"the slice or its mask {mask_path.name} cannot be read ({error})") from error
+            raise unreadable(path, f"the slice or its mask {mask_path.name} cannot be read ({error})") from error
         if images[-1].ndim != 2 or images[-1].shape != masks[-1].shape or images[-1].shape != images[0].shape:
-            raise _unreadable(
+            raise unreadable(
                 path, f"image {images[-1].shape} and mask {masks[-1].shape} are not grey slices of one size"
             )
         if images[-1].dtype != np.uint8:
-            raise _unreadable(path, f"its grey values are {images[-1].dtype}, not 8 bit")
+            raise unreadable(path, f"its grey values are {images[-1].dtype}, not 8 bit")
         # Before they become 8 bit: a value of 256 would turn into background.
         found = {int(value) for value in np.unique(masks[-1])}
         if not found <= labels:
-            raise _unreadable(mask_path, f"it holds the values {sorted(found)}, expected {sorted(labels)}")
+            raise unreadable(mask_path, f"it holds the values {sorted(found)}, expected {sorted(labels)}")
     if not images:
-        raise _unreadable(folder, "it holds no slice")
+        raise unreadable(folder, "it holds no slice")
     return np.stack(images), np.stack(masks).astype(np.uint8), tuple(number for number, _ in numbered)
-
-
-def _unreadable(path: Path, reason: str) -> GANSegmentationError:
-    return GANSegmentationError(
-        "invalid_source",
-        f"{path} cannot be imported: {reason}.",
-        cause="The files are damaged or belong to another layout.",
-        action="Check the source folder against the layout's description.",
-    )
 
 
 def patients_by_alias(cases: Mapping[str, str], msd_to_lits: Mapping[str, str]) -> dict[str, str]:

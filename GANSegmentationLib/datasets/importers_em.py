@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import GANSegmentationError
 from .importers import CaseSource, ImportedCase, importer
+from .source_files import grey_picture, unreadable
 
 NEUROPIL = {1: "Mitochondria", 2: "Membranes"}
 
@@ -57,7 +57,7 @@ def em_vnc(folder: Path) -> Iterator[CaseSource]:
 
 
 def _vnc_labels(files: tuple[Path, ...]) -> Masks:
-    mitochondria, membranes = (_inside(_picture(path), path) for path in files[1:])
+    mitochondria, membranes = (_inside(grey_picture(path), path) for path in files[1:])
     return np.where(mitochondria, 1, np.where(membranes, 2, 0)).astype(np.uint8)
 
 
@@ -79,7 +79,7 @@ def em_isbi2012(folder: Path) -> Iterator[CaseSource]:
 
 
 def _isbi_labels(files: tuple[Path, ...]) -> Masks:
-    return np.where(_inside(_picture(files[1]), files[1]), 0, 2).astype(np.uint8)
+    return np.where(_inside(grey_picture(files[1]), files[1]), 0, 2).astype(np.uint8)
 
 
 def _blocks(name: str, sections: Sections) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -105,12 +105,12 @@ def _case(
     labels_of: Callable[[tuple[Path, ...]], Masks],
     licence: str,
 ) -> ImportedCase:
-    images = [_picture(sections[number][0]) for number in block]
+    images = [grey_picture(sections[number][0]) for number in block]
     masks = [labels_of(sections[number]) for number in block]
     for number, image, mask in zip(block, images, masks, strict=True):
         path = sections[number][0]
         if image.dtype != np.uint8 or image.shape != mask.shape or image.shape != images[0].shape:
-            raise _unreadable(
+            raise unreadable(
                 path, f"image {image.shape} {image.dtype} and mask {mask.shape} are not 8-bit sections of one size"
             )
     return ImportedCase(
@@ -126,33 +126,9 @@ def _case(
     )
 
 
-def _picture(path: Path) -> npt.NDArray[Any]:
-    """A grey or black-and-white picture as it is stored, ``(rows, columns)``."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            values = np.asarray(picture)
-    # Pillow says damaged files with several types, a bomb of pixels with one of its own.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, f"it is no picture ({error})") from error
-    if values.ndim != 2:
-        raise _unreadable(path, f"it has {values.ndim} dimensions, not the two of a grey picture")
-    return values
-
-
 def _inside(values: npt.NDArray[Any], path: Path) -> npt.NDArray[np.bool_]:
     """Where a mask of two values is set; a soft mask is refused, for nobody has said where its edge lies."""
     found = {int(value) for value in np.unique(values)}
     if not found <= {0, 1} and not found <= {0, 255}:
-        raise _unreadable(path, f"it holds the values {sorted(found)[:8]}, expected 0 and one other, 1 or 255")
+        raise unreadable(path, f"it holds the values {sorted(found)[:8]}, expected 0 and one other, 1 or 255")
     return np.asarray(values > 0)
-
-
-def _unreadable(path: Path, reason: str) -> GANSegmentationError:
-    return GANSegmentationError(
-        "invalid_source",
-        f"{path} cannot be imported: {reason}.",
-        cause="The files are damaged or belong to another layout.",
-        action="Check the source folder against the layout's description.",
-    )

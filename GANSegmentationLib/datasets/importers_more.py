@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import GANSegmentationError
 from ..slicing import orient
 from .importers import CaseSource, ImportedCase, importer
+from .source_files import grey_picture, unreadable
 
 ABDOMEN = {1: "Liver", 2: "Right kidney", 3: "Left kidney", 4: "Spleen"}
 PROSTATE = {1: "Transition zone", 2: "Tumour"}
@@ -36,7 +36,7 @@ def _chaos_mr_case(image: Path, label: Path, number: str) -> ImportedCase:
 
     volume, labels = read_volume(image), read_volume(label)
     if volume.geometry.shape != labels.geometry.shape:
-        raise _unreadable(label, f"its shape {labels.geometry.shape} is not the image's {volume.geometry.shape}")
+        raise unreadable(label, f"its shape {labels.geometry.shape} is not the image's {volume.geometry.shape}")
     orientation = orient(volume.geometry, "axial")
     spacing = volume.geometry.spacing_zyx
     images = np.ascontiguousarray(orientation.apply(volume.array))
@@ -70,10 +70,10 @@ def lung_slices(folder: Path) -> Iterator[CaseSource]:
 
 
 def _lung_case(path: Path, mask: Path, name: str) -> ImportedCase:
-    image = _picture(path)
-    labels = _picture(mask)
+    image = grey_picture(path)
+    labels = grey_picture(mask)
     if image.shape != labels.shape:
-        raise _unreadable(mask, f"its shape {labels.shape} is not the image's {image.shape}")
+        raise unreadable(mask, f"its shape {labels.shape} is not the image's {image.shape}")
     return ImportedCase(
         id=name,
         patient=name,
@@ -103,9 +103,9 @@ def prostate_slices(folder: Path) -> Iterator[CaseSource]:
 
 
 def _prostate_case(path: Path, mask: Path, match: re.Match[str]) -> ImportedCase:
-    image, labels = _picture(path), _picture(mask)
+    image, labels = grey_picture(path), grey_picture(mask)
     if image.shape != labels.shape or image.dtype != np.uint8:
-        raise _unreadable(path, f"image {image.shape} {image.dtype} and mask {labels.shape} are not 8-bit grey alike")
+        raise unreadable(path, f"image {image.shape} {image.dtype} and mask {labels.shape} are not 8-bit grey alike")
     return ImportedCase(
         id=f"prostate_{match.group(1)}_{match.group(2)}",
         patient=f"prostate_{match.group(1)}",
@@ -120,33 +120,9 @@ def _prostate_case(path: Path, mask: Path, match: re.Match[str]) -> ImportedCase
     )
 
 
-def _picture(path: Path) -> npt.NDArray[Any]:
-    """A grey picture as it is stored, ``(rows, columns)``."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            values = np.asarray(picture)
-    # Pillow says damaged files with several types, a bomb of pixels with one of its own.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, f"it is no picture ({error})") from error
-    if values.ndim != 2:
-        raise _unreadable(path, f"it has {values.ndim} dimensions, not the two of a grey picture")
-    return values
-
-
 def _labels(values: npt.NDArray[Any], path: Path, known: set[int]) -> npt.NDArray[np.uint8]:
     """Labels as uint8; refuses values that no label explains, before 8 bit could hide them."""
     found = {float(value) for value in np.unique(values)}
     if not found <= {0.0, *map(float, known)}:
-        raise _unreadable(path, f"it holds the values {sorted(found)[:8]}, expected {sorted(known)}")
+        raise unreadable(path, f"it holds the values {sorted(found)[:8]}, expected {sorted(known)}")
     return np.ascontiguousarray(values).astype(np.uint8)
-
-
-def _unreadable(path: Path, reason: str) -> GANSegmentationError:
-    return GANSegmentationError(
-        "invalid_source",
-        f"{path} cannot be imported: {reason}.",
-        cause="The files are damaged or belong to another layout.",
-        action="Check the source folder against the layout's description.",
-    )

@@ -17,9 +17,10 @@ from ..errors import GANSegmentationError
 from ..slicing import LabelAssembler, SliceStack
 from ..volumes import Labelmap, Volume
 from . import precision
+from .batches import compute_in_batches, memory_said
 from .checks import Warning_, check_input, intensities, resolve_domain, with_modalities
 from .crf import CrfSettings, refine
-from .device import DeviceChoice, choose_device, is_out_of_memory, release_memory
+from .device import DeviceChoice, choose_device
 from .network import in_precision, load_network, suggest_batch_size
 from .plausibility import DISCRIMINATOR_SIGNALS, SliceReviewer, review_order, sorting_signal
 from .postprocess import PostProcessReport, postprocess, voxel_counts
@@ -205,7 +206,7 @@ class Predictor:
         wanted = (*(DISCRIMINATOR_SIGNALS if plausibility else ()), *signals)
         reviewer = SliceReviewer(self.package, self.choice.device, wanted) if wanted else None
         warnings = check_input(self.card, volumes, domain, force=force)
-        try:
+        with memory_said(self.choice):
             decided = with_modalities(self.card, volumes, domain, force=force)
             stack = SliceStack(decided, self.card.slicing, intensities(self.card, decided))
             run = _Run(stack, Countdown(stack.n_slices, progress, cancel), self._domain_vector(volumes, domain))
@@ -224,10 +225,6 @@ class Predictor:
                 in_place=True,
                 cancelled=run.countdown.check,
             )
-        except (MemoryError, RuntimeError) as error:
-            if is_out_of_memory(error):
-                raise _out_of_memory(self.choice, error) from error
-            raise
         labelmap = Labelmap(labels, volumes[0].geometry, self.package.labels)
         volumes_ml = self._volumes_ml(labelmap)
         if not any(volumes_ml.values()):
@@ -252,37 +249,16 @@ class Predictor:
         """The labels ``(z, y, x)`` of all slices, and the batch size at the end."""
         stack, assembler = run.stack, LabelAssembler(run.stack)
         size = self._batch_size or suggest_batch_size(self.card, stack.network_shape, self._dtype, self.choice.device)
-        size = min(size, stack.n_slices)
         run.countdown.enter("segment")
-        start = 0
-        while start < stack.n_slices:
-            run.countdown.check()
-            stop = min(start + size, stack.n_slices)
-            labels = self._try_batch(run, start, stop)
-            if labels is None:
-                size = (stop - start) // 2
-                _log.warning("Memory ran out with %d slices at once; trying %d.", stop - start, size)
-                release_memory(self.choice.device)
-                continue
-            assembler.put(start, labels)
-            start = stop
-            run.countdown.advance(start)
-        return assembler.result(), size
 
-    def _try_batch(self, run: _Run, start: int, stop: int) -> Tensor | None:
-        """The labels of a batch on the CPU; None if memory ran out and a smaller batch is left to try.
-
-        The error dies in here: it holds the tensors that fill the memory.
-        """
-        try:
+        def labels_of(start: int, stop: int) -> Tensor:
             scores = self._scores(self._network, self._dtype, run, start, stop)
             if run.reviewer is not None:
                 self._review(run.reviewer, run, scores, start, stop)
-            return run.stack.restore(scores).cpu()
-        except (MemoryError, RuntimeError) as error:
-            if stop - start == 1 or not is_out_of_memory(error):
-                raise
-            return None
+            return stack.restore(scores).cpu()
+
+        size = compute_in_batches(stack.n_slices, size, labels_of, assembler.put, run.countdown, self.choice)
+        return assembler.result(), size
 
     def _review(self, reviewer: SliceReviewer, run: _Run, scores: Tensor, start: int, stop: int) -> None:
         """What speaks for and against each slice of a batch, kept in the order of the stack."""
@@ -417,13 +393,16 @@ class _Run:
 
 
 def _require_segmentation(card: Card) -> None:
-    if card.task != "segmentation":
-        raise GANSegmentationError(
-            "wrong_task",
-            f"The model {card.title!r} does not segment: it makes pictures from masks.",
-            cause="A model for synthesis was chosen.",
-            action="Choose a model that segments; pictures are made with `ganseg synthesize`.",
-        )
+    if card.task == "segmentation":
+        return
+    translates = networks.entry(card.network.name).translates
+    does, command = ("translates scans", "translate") if translates else ("makes pictures from masks", "synthesize")
+    raise GANSegmentationError(
+        "wrong_task",
+        f"The model {card.title!r} does not segment: it {does}.",
+        cause=f"A model for {'translation' if translates else 'synthesis'} was chosen.",
+        action=f"Choose a model that segments; this one is for `ganseg {command}`.",
+    )
 
 
 def _wanted_half(choice: DeviceChoice, half: bool | None) -> torch.dtype | None:
@@ -448,14 +427,4 @@ def _misfit(code: str, card: Card, what: str) -> GANSegmentationError:
         code,
         f"The model {card.title!r} contradicts itself: {what}.",
         action="Get the model again from where it came, or pack it again.",
-    )
-
-
-def _out_of_memory(choice: DeviceChoice, error: BaseException) -> GANSegmentationError:
-    return GANSegmentationError(
-        "out_of_memory",
-        f"The memory of the device {choice.name} ran out, even with one slice at a time.",
-        cause="Other programs use it, or the model or the scan is too large for it.",
-        action="Close other programs, or choose the device cpu.",
-        details=str(error).strip(),
     )

@@ -17,8 +17,9 @@ from .. import networks
 from ..errors import GANSegmentationError
 from ..slicing import ByModality, SliceAssembler, SliceStack, Window
 from ..volumes import Volume
+from .batches import compute_in_batches, memory_said
 from .checks import Warning_, check_input, resolve_domain, with_modalities
-from .device import DeviceChoice, choose_device, is_out_of_memory, release_memory
+from .device import DeviceChoice, choose_device
 from .network import load_network, suggest_batch_size
 from .progress import Countdown, Progress
 
@@ -187,18 +188,8 @@ class Translator:
             warnings.append(Warning_("same_domain", f"The scan is {source} already; it is only painted anew."))
         stack = SliceStack(with_modalities(self.card, [volume], domain, force=force), self.card.slicing)
         countdown = Countdown(stack.n_slices, progress, cancel)
-        try:
+        with memory_said(self.choice):
             array, size = self._paint(stack, source, wanted, reach, countdown)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise GANSegmentationError(
-                "out_of_memory",
-                f"The memory of the device {self.choice.name} ran out, even with one slice at a time.",
-                cause="Other programs use it, or the model or the scan is too large for it.",
-                action="Close other programs, or choose the device cpu.",
-                details=str(error).strip(),
-            ) from error
         modality = wanted.upper() if wanted.upper() in self.card.modalities else volume.modality
         name = f"{volume.name} as {wanted}".strip()
         return Translation(
@@ -218,33 +209,16 @@ class Translator:
         """The translated voxels ``(z, y, x)``, and the batch size at the end."""
         assembler = SliceAssembler(stack, np.float32)
         size = self._batch_size or suggest_batch_size(self.card, stack.network_shape, torch.float32, self.choice.device)
-        size = min(size, stack.n_slices)
         countdown.enter("translate")
-        start = 0
-        while start < stack.n_slices:
-            countdown.check()
-            stop = min(start + size, stack.n_slices)
-            pictures = self._try_batch(stack, source, target, start, stop)
-            if pictures is None:
-                size = (stop - start) // 2
-                release_memory(self.choice.device)
-                continue
-            assembler.put(start, reach.of_pictures(pictures))
-            start = stop
-            countdown.advance(start)
-        return assembler.result(), size
 
-    def _try_batch(self, stack: SliceStack, source: str, target: str, start: int, stop: int) -> Tensor | None:
-        """The pictures ``(n, h, w)`` of a batch on the CPU; None if memory ran out and a smaller batch is left to try.
-
-        The error dies in here: it holds the tensors that fill the memory.
-        """
-        try:
+        def pictures_of(start: int, stop: int) -> Tensor:
             return stack.restore_pictures(self._pictures(stack, source, target, start, stop)).cpu()
-        except (MemoryError, RuntimeError) as error:
-            if stop - start == 1 or not is_out_of_memory(error):
-                raise
-            return None
+
+        def put(start: int, pictures: Tensor) -> None:
+            assembler.put(start, reach.of_pictures(pictures))
+
+        size = compute_in_batches(stack.n_slices, size, pictures_of, put, countdown, self.choice)
+        return assembler.result(), size
 
     @torch.inference_mode()
     def _pictures(self, stack: SliceStack, source: str, target: str, start: int, stop: int) -> Tensor:

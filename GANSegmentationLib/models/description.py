@@ -19,7 +19,10 @@ def describe(package: Package) -> list[tuple[str, str]]:
 def _lines(package: Package) -> Iterator[tuple[str, str]]:
     card = package.card
     structures = ", ".join(segment.name for segment in package.labels)
-    yield ("Finds" if card.task == "segmentation" else "Makes pictures from masks of"), structures
+    if card.task == "synthesis" and card.domains:
+        yield "Translates between", ", ".join(card.domains)
+    else:
+        yield ("Finds" if card.task == "segmentation" else "Makes pictures from masks of"), structures
     yield "Made for", _input(card)
     yield "Intended use", card.intended_use
     yield "Limitations", card.limitations

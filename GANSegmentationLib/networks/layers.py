@@ -70,6 +70,24 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
     return network
 
 
+def check_channels(x: Tensor, channels: int) -> None:
+    """Refuses an input ``x (B, C, H, W)`` of other channels.
+
+    Raises
+    ------
+    GANSegmentationError
+        ``invalid_input_channels``.
+    """
+    given = x.shape[-3]
+    if given != channels:
+        raise GANSegmentationError(
+            "invalid_input_channels",
+            f"The network takes slices of {channels} channels, and these have {given}.",
+            cause="It was made for another number of volumes or of neighbouring slices.",
+            action="Give as many volumes as the model asks for.",
+        )
+
+
 def check_input(x: Tensor, channels: int, multiple: int) -> None:
     """Refuses an input ``x (B, C, H, W)`` of other channels or of sides that the halvings do not divide.
 
@@ -78,14 +96,8 @@ def check_input(x: Tensor, channels: int, multiple: int) -> None:
     GANSegmentationError
         ``invalid_input_channels``, ``invalid_input_size``.
     """
-    given, height, width = x.shape[-3:]
-    if given != channels:
-        raise GANSegmentationError(
-            "invalid_input_channels",
-            f"The network takes slices of {channels} channels, and these have {given}.",
-            cause="It was made for another number of volumes or of neighbouring slices.",
-            action="Give as many volumes as the model asks for.",
-        )
+    check_channels(x, channels)
+    height, width = x.shape[-2:]
     if height % multiple or width % multiple:
         raise GANSegmentationError(
             "invalid_input_size",

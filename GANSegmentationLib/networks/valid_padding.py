@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import GANSegmentationError
+from .layers import check_channels
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,8 @@ def check_valid_input(x: Tensor, channels: int, border: LostBorder) -> None:
     GANSegmentationError
         ``invalid_input_channels``, ``invalid_input_size``.
     """
-    given, height, width = x.shape[-3:]
-    if given != channels:
-        raise GANSegmentationError(
-            "invalid_input_channels",
-            f"The network takes slices of {channels} channels, and these have {given}.",
-            cause="It was made for another number of volumes or of neighbouring slices.",
-            action="Give as many volumes as the model asks for.",
-        )
+    check_channels(x, channels)
+    height, width = x.shape[-2:]
     wrong = [side for side in (height, width) if not border.fits(side)]
     if wrong:
         above = border.needed(border.scored(wrong[0]))

@@ -1,17 +1,20 @@
-"""What objectives with a discriminator share: which one fits the generator, which samples it sees, when it counts."""
+"""What objectives with a discriminator share: which one fits the generator, what it sees and learns, when it counts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import fields as fields_of
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .. import networks
 from ..networks import NetworkEntry, Sees
-from .base import Batch
+from .base import Batch, Terms
 from .config import NetworkSpec, check_objective, network_spec
+from .losses import AdversarialLoss, discriminator_accuracy, discriminator_loss
 
 
 def channels(generator: NetworkSpec) -> tuple[int, int]:
@@ -86,6 +89,21 @@ def labelled_only(batch: Batch, *tensors: Tensor) -> tuple[Tensor, ...]:
     """The rows of ``tensors (B, ...)`` whose samples have a mask: all of them where the batch does not say."""
     labelled = batch.get("labelled")
     return tensors if labelled is None else tuple(tensor[labelled] for tensor in tensors)
+
+
+def told_apart(kind: AdversarialLoss, real: Tensor, fake: Tensor) -> Terms:
+    """How a discriminator tells real samples from made ones, by its raw scores of both.
+
+    ``real`` and ``fake``, the two parts of its loss, which carry the gradient, and ``accuracy``.
+    """
+    loss_real, loss_fake = discriminator_loss(kind, real, fake)
+    return {"real": loss_real, "fake": loss_fake, "accuracy": discriminator_accuracy(kind, real, fake)}
+
+
+def gradient_if(weight: float) -> AbstractContextManager[Any]:
+    """A context for an adversarial term of this weight: without weight nothing of it reaches the network that is
+    taught, so the term is measured for the log and its gradient saved."""
+    return torch.set_grad_enabled(weight > 0 and torch.is_grad_enabled())
 
 
 def ramp(weight: float, warm_up: tuple[int, int], step: int) -> float:

@@ -28,14 +28,12 @@ from torch import Tensor, nn
 
 from .. import networks
 from ..networks import Initialisation, shown
-from .adversary import channels, discriminator_spec, labelled_only, ramp
+from .adversary import channels, discriminator_spec, gradient_if, labelled_only, ramp, told_apart
 from .base import Batch, Networks, Objective, Phase, Reviewer, Shared, Terms
 from .config import ObjectiveConfig, check_objective, network_spec
 from .losses import (
     AdversarialLoss,
     DiceOver,
-    discriminator_accuracy,
-    discriminator_loss,
     generator_adversarial_loss,
     l1_loss,
     one_hot,
@@ -91,11 +89,8 @@ class ConditionalConfig(ObjectiveConfig):
     discriminator_initialisation: Initialisation = "normal"
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> ConditionalConfig:
-        """As `ObjectiveConfig.from_dict`, over the defaults of the setting that `fields` names."""
-        setting = fields.get("setting", "modern") if isinstance(fields, Mapping) else "modern"
-        defaults = SETTINGS.get(setting, {}) if isinstance(setting, str) else {}
-        return super().from_dict({**defaults, **fields})
+    def settings(cls) -> Mapping[str, Mapping[str, Any]]:
+        return SETTINGS
 
     def __post_init__(self) -> None:
         weights = (self.adversarial_weight, self.discriminator_weight, self.l1, self.dice, self.cross_entropy)
@@ -208,27 +203,22 @@ class Conditional(Objective):
         return shared["scores"] if self.config.setting == "faithful" else probabilities(shared["scores"])
 
     def _discriminator_loss(self, networks: Networks, batch: Batch, shared: Shared) -> Terms:
-        kind = self.config.adversarial
         image, mask = labelled_only(batch, batch["image"], batch["mask"])
         real = self._judge(networks, image, self.reference(mask)) if len(mask) else None
         fake = self._judge(networks, batch["image"], self._generated(shared).detach())
         # Without any reference the fake part is all there is to learn from, and the accuracy is that of guessing.
         known = fake if real is None else real
-        loss_real, loss_fake = discriminator_loss(kind, known, fake)
-        loss_real = loss_real if real is not None else torch.zeros_like(loss_fake)
-        return {
-            "total": self.config.discriminator_weight * (loss_real + loss_fake),
-            "real": loss_real.detach(),
-            "fake": loss_fake.detach(),
-            "accuracy": discriminator_accuracy(kind, known, fake),
-        }
+        terms = told_apart(self.config.adversarial, known, fake)
+        if real is None:
+            terms["real"] = torch.zeros_like(terms["fake"])
+        total = self.config.discriminator_weight * (terms["real"] + terms["fake"])
+        return {"total": total, **{name: term.detach() for name, term in terms.items()}}
 
     def _generator_loss(self, networks: Networks, batch: Batch, shared: Shared) -> Terms:
         scores = shared["scores"]
         terms = self._fidelity(scores, batch)
         weight = self.adversarial_weight
-        # Without weight nothing of it reaches the generator: the term is measured for the log and its gradient saved.
-        with torch.set_grad_enabled(weight > 0 and torch.is_grad_enabled()):
+        with gradient_if(weight):
             judged = self._judge(networks, batch["image"], self._generated(shared))
             fooling = generator_adversarial_loss(self.config.adversarial, judged)
         return {**terms, "total": terms["total"] + weight * fooling, "adversarial": fooling.detach()}

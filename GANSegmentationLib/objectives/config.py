@@ -21,8 +21,22 @@ class ObjectiveConfig:
 
     @classmethod
     def from_dict(cls: type[T], fields: Mapping[str, Any]) -> T:
-        """The configuration that a JSON object describes; ``invalid_objective`` for an unknown key or a wrong type."""
+        """The configuration that a JSON object describes, over the defaults of the setting that it names (`settings`).
+
+        Raises
+        ------
+        GANSegmentationError
+            ``invalid_objective`` for an unknown key or a wrong type.
+        """
+        if isinstance(fields, Mapping):
+            setting = fields.get("setting", getattr(cls, "setting", None))
+            fields = {**(cls.settings().get(setting, {}) if isinstance(setting, str) else {}), **fields}
         return read_settings(cls, fields, code="invalid_objective")
+
+    @classmethod
+    def settings(cls) -> Mapping[str, Mapping[str, Any]]:
+        """What differs from the class's own defaults by the field ``setting``; nothing where there is no such field."""
+        return {}
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as plain JSON types."""

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 
 from .. import networks
 from ..networks import Initialisation
-from .adversary import discriminator_spec, labelled_only, ramp
+from .adversary import discriminator_spec, gradient_if, labelled_only, ramp, told_apart
 from .base import Batch, Networks, Objective, Phase, Reviewer, Shared, Terms
 from .config import ObjectiveConfig, check_objective, network_spec
 from .hard_masks import ShownMask, shown_mask
@@ -44,8 +44,6 @@ from .image_buffer import ImageBuffer
 from .losses import (
     AdversarialLoss,
     DiceOver,
-    discriminator_accuracy,
-    discriminator_loss,
     generator_adversarial_loss,
     l1_loss,
     one_hot,
@@ -132,11 +130,8 @@ class CycleConfig(ObjectiveConfig):
     discriminator_initialisation: Initialisation = "normal"
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> CycleConfig:
-        """As `ObjectiveConfig.from_dict`, over the defaults of the setting that `fields` names."""
-        setting = fields.get("setting", "modern") if isinstance(fields, Mapping) else "modern"
-        defaults = SETTINGS.get(setting, {}) if isinstance(setting, str) else {}
-        return super().from_dict({**defaults, **fields})
+    def settings(cls) -> Mapping[str, Mapping[str, Any]]:
+        return SETTINGS
 
     def __post_init__(self) -> None:
         weights = (
@@ -273,20 +268,14 @@ class Cycle(Objective):
             return {"total": total, **_named("mask", neither), **_named("image", neither)}
         mask = self._told_apart(networks, "mask", shared["masks"], shared["shown"])
         image = self._told_apart(networks, "image", batch.get(f"{STREAM}/image", batch["image"]), shared["painted"])
-        total = self.config.discriminator_weight * (mask.pop("total") + image.pop("total"))
-        return {"total": total, **_named("mask", mask), **_named("image", image)}
+        total = self.config.discriminator_weight * (mask["real"] + mask["fake"] + (image["real"] + image["fake"]))
+        terms = {**_named("mask", mask), **_named("image", image)}
+        return {"total": total, **{name: term.detach() for name, term in terms.items()}}
 
     def _told_apart(self, networks: Networks, kind: str, real: Tensor, made: Tensor) -> Terms:
-        """How a discriminator tells real samples from made ones, some of them older; ``total`` has a gradient."""
+        """How a discriminator tells real samples from made ones, some of them older."""
         judge = networks[f"{kind}_discriminator"]
-        scores_real, scores_fake = judge(real), judge(self._buffers[kind].exchange(made))
-        loss_real, loss_fake = discriminator_loss(self.config.adversarial, scores_real, scores_fake)
-        return {
-            "total": loss_real + loss_fake,
-            "real": loss_real.detach(),
-            "fake": loss_fake.detach(),
-            "accuracy": discriminator_accuracy(self.config.adversarial, scores_real, scores_fake),
-        }
+        return told_apart(self.config.adversarial, judge(real), judge(self._buffers[kind].exchange(made)))
 
     def _generators_loss(self, networks: Networks, batch: Batch, shared: Shared) -> Terms:
         supervised = segmentation_terms(self.config, shared["scores"], batch["mask"], labelled=batch.get("labelled"))
@@ -356,8 +345,7 @@ class Cycle(Objective):
     def _fooling(self, networks: Networks, kind: str, weight: float, made: Tensor) -> tuple[float, Tensor]:
         """An adversarial term with its weight at the current update."""
         weight = ramp(weight, self.config.warm_up, self._step)
-        # Without weight nothing of it reaches its maker: the term is measured for the log and its gradient saved.
-        with torch.set_grad_enabled(weight > 0 and torch.is_grad_enabled()):
+        with gradient_if(weight):
             judged = networks[f"{kind}_discriminator"](made)
             return weight, generator_adversarial_loss(self.config.adversarial, judged)
 

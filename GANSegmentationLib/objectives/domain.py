@@ -45,6 +45,7 @@ from .base import Batch, Networks, Objective, Phase, Shared, Task, Terms, Weight
 from .config import NetworkSpec, ObjectiveConfig, check_objective, network_spec
 from .domains import domain_vectors
 from .losses import DiceOver, cross_entropy_loss, l1_loss, one_hot, probabilities, soft_dice_loss
+from .masked_image import masked_image
 from .nothing import nothing
 from .penalties import gradient_penalty
 
@@ -368,11 +369,7 @@ class Domain(Objective):
 
     def _gap(self, critic: nn.Module, image: Tensor, mask: Tensor, scores: Tensor) -> Tensor:
         """SegAN's gap: the mean over the critic's levels of the mean difference under mask and found mask."""
-        # The image in [0, 1]: under a mask only black tissue then looks like background.
-        unit, classes = (image + 1) / 2, scores.shape[1]
-        foreground = max(classes - 1, 1)
         found, real = (
-            critic(*networks.shown("product", unit, masks[:, -foreground:]))
-            for masks in (probabilities(scores), one_hot(mask, classes))
+            critic(masked_image(image, masks)) for masks in (probabilities(scores), one_hot(mask, scores.shape[1]))
         )
         return torch.stack([l1_loss(one, two) for one, two in zip(found, real, strict=True)]).mean()

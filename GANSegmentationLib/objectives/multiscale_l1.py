@@ -29,10 +29,11 @@ from torch import Tensor, nn
 
 from .. import networks
 from ..networks import Initialisation
-from .adversary import labelled_only, ramp
+from .adversary import gradient_if, labelled_only, ramp
 from .base import Batch, Networks, Objective, Phase, Shared, Terms, WeightClip
 from .config import ObjectiveConfig, check_objective, network_spec
 from .losses import DiceOver, cross_entropy_loss, one_hot, probabilities, soft_dice_loss
+from .masked_image import MaskedImage, masked_image
 from .nothing import nothing
 from .penalties import gradient_penalty
 from .scores import check_scores
@@ -94,7 +95,7 @@ class MultiscaleL1Config(ObjectiveConfig):
     clip: float = 0.05
     clip_everything: bool = False
     penalty: float = 10.0
-    masked_image: Literal["unit", "signed"] = "unit"
+    masked_image: MaskedImage = "unit"
     initialisation: Initialisation = "he"
     critic_initialisation: Initialisation = "normal"
 
@@ -211,11 +212,7 @@ class MultiscaleL1(Objective):
 
         The background's channel is left out: it is what the other masks leave over.
         """
-        if self.config.masked_image == "unit":
-            image = (image + 1) / 2
-        foreground = mask[:, -self._foreground :]
-        (product,) = networks.shown("product", image, foreground)
-        return product.chunk(len(self.roles), dim=1)
+        return masked_image(image, mask, self.config.masked_image).chunk(len(self.roles), dim=1)
 
     def _distance(self, one: Features, two: Features) -> Tensor:
         """The weighted mean over levels of the mean absolute difference, for each sample: ``(B,) float32``."""
@@ -267,8 +264,7 @@ class MultiscaleL1(Objective):
         )
         entropy = cross_entropy_loss(scores, mask)
         weight = self.adversarial_weight
-        # Without weight nothing of it reaches the segmentor: the term is measured for the log and its gradient saved.
-        with torch.set_grad_enabled(weight > 0 and torch.is_grad_enabled()):
+        with gradient_if(weight):
             gap = self._gap(networks, image, mask, scores)
         return {
             "total": config.dice * dice + config.cross_entropy * entropy + weight * gap,

@@ -83,11 +83,8 @@ class SynthesisConfig(ObjectiveConfig):
     discriminator_initialisation: Initialisation = "normal"
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> SynthesisConfig:
-        """As `ObjectiveConfig.from_dict`, over the defaults of the setting that `fields` names."""
-        setting = fields.get("setting", "modern") if isinstance(fields, Mapping) else "modern"
-        defaults = SETTINGS.get(setting, {}) if isinstance(setting, str) else {}
-        return super().from_dict({**defaults, **fields})
+    def settings(cls) -> Mapping[str, Mapping[str, Any]]:
+        return SETTINGS
 
     def __post_init__(self) -> None:
         weights = (self.adversarial_weight, self.discriminator_weight, self.l1, self.feature_matching)

@@ -41,7 +41,7 @@ from torch.nn.utils import parametrize
 
 from .. import networks
 from ..networks import Initialisation, Sees, shown
-from .adversary import channels, discriminator_spec, labelled_only, ramp
+from .adversary import channels, discriminator_spec, gradient_if, labelled_only, ramp
 from .base import Batch, Networks, Objective, Phase, Reviewer, Shared, Terms, WeightClip
 from .config import ObjectiveConfig, check_objective, network_spec
 from .losses import DiceOver, one_hot, probabilities
@@ -106,11 +106,8 @@ class WassersteinConfig(ObjectiveConfig):
     critic_initialisation: Initialisation = "he"
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> WassersteinConfig:
-        """As `ObjectiveConfig.from_dict`, over the defaults of the setting that `fields` names."""
-        setting = fields.get("setting", "modern") if isinstance(fields, Mapping) else "modern"
-        defaults = SETTINGS.get(setting, {}) if isinstance(setting, str) else {}
-        return super().from_dict({**defaults, **fields})
+    def settings(cls) -> Mapping[str, Mapping[str, Any]]:
+        return SETTINGS
 
     def __post_init__(self) -> None:
         weights = (self.adversarial_weight, self.dice, self.cross_entropy, self.anchor or 0.0)
@@ -283,8 +280,7 @@ class Wasserstein(Objective):
         scores = shared["scores"]
         terms = segmentation_terms(self.config, scores, batch["mask"], labelled=batch.get("labelled"))
         weight = self.adversarial_weight
-        # Without weight nothing of it reaches the generator: the term is measured for the log and its gradient saved.
-        with torch.set_grad_enabled(weight > 0 and torch.is_grad_enabled()):
+        with gradient_if(weight):
             fooling = -self._rating_of_fakes(networks, batch, probabilities(scores))
         return {**terms, "total": terms["total"] + weight * fooling, "adversarial": fooling.detach()}
 

@@ -16,6 +16,11 @@ from typing import Any, Final
 import numpy as np
 
 from .drawing import save_bytes
+from .plots import Points, line_plot_svg
+from .strips import Strip, strip_plot_svg
+
+NARROW: Final = 420
+"""Width of plots that stand two in a row, or alone on a telephone."""
 
 PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 
@@ -62,9 +67,21 @@ def heading(title: str) -> Markup:
     return Markup(f"<h3>{escape(title)}</h3>")
 
 
-def paragraph(text: str, kind: str = "") -> Markup:
-    """A paragraph; of the kind ``"warning"``, ``"fine"`` or ``"soft"`` it looks so."""
-    return Markup(f'<p class="{escape(kind)}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>")
+def paragraph(text: str, kind: str = "", *, lead: str = "") -> Markup:
+    """A paragraph, `lead` in bold before it; of the kind ``"warning"``, ``"fine"`` or ``"soft"`` it looks so."""
+    words = f"<b>{escape(lead)}</b> {escape(text)}" if lead else escape(text)
+    return Markup(f'<p class="{escape(kind)}">{words}</p>' if kind else f"<p>{words}</p>")
+
+
+def items(texts: Iterable[str]) -> Markup:
+    """A list of short texts, each behind a bullet."""
+    return Markup(f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>")
+
+
+def side_by_side(*parts: Markup) -> Markup:
+    """Parts of one size, two in a row where there is room; nothing at all where all are empty."""
+    content = "".join(parts)
+    return Markup(f'<div class="pair">{content}</div>' if content else "")
 
 
 def figures(facts: Mapping[str, str]) -> Markup:
@@ -103,6 +120,27 @@ def picture(png: bytes, caption: str) -> Markup:
     return Markup(f'<figure><img alt="{words}" src="{source}"/><figcaption>{words}</figcaption></figure>')
 
 
+def by_width(broad: str, narrow: str) -> Markup:
+    """Two drawings (SVG of this room) of the same: the reader sees the one that fits the page's width."""
+    return Markup(f'<div class="broad">{broad}</div><div class="narrow">{narrow}</div>')
+
+
+def line_plot(series: Mapping[str, Points], *, height: int = 380, **look: Any) -> Markup:
+    """Lines as wide as the page, as `line_plot_svg` draws them; on a narrow page with the legend below."""
+    return by_width(
+        line_plot_svg(series, width=900, height=height, **look),
+        line_plot_svg(series, width=NARROW, height=280, legend="below", **look),
+    )
+
+
+def strip_plot(strips: Sequence[Strip], *, height: int = 380, **look: Any) -> Markup:
+    """Groups of dots as wide as the page, as `strip_plot_svg` draws them."""
+    return by_width(
+        strip_plot_svg(strips, width=900, height=height, **look),
+        strip_plot_svg(strips, width=max(NARROW, 120 * len(strips)), height=300, **look),
+    )
+
+
 def details(summary: str, *parts: str) -> Markup:
     """Something long that a reader opens."""
     content = "".join(part if isinstance(part, Markup) else paragraph(part) for part in parts)
@@ -139,9 +177,12 @@ STYLE: Final = (
     ".warning,.fine{border-left:4px solid var(--warn-line);background:var(--warn);padding:8px 12px;margin:8px 0}"
     ".fine{border-color:var(--fine-line);background:var(--fine)}"
     ".wide{overflow-x:auto}"
+    ".pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:0 12px}"
     "table{border-collapse:collapse;font-size:13px;margin:4px 0;font-variant-numeric:tabular-nums}"
     "th,td{text-align:left;vertical-align:top;padding:4px 14px 4px 0;border-bottom:1px solid var(--line)}"
+    "td:not(.number){overflow-wrap:anywhere;min-width:13ch}"
     "th{color:var(--soft);font-weight:600;white-space:nowrap}.number{text-align:right;white-space:nowrap}"
+    ".narrow{display:none}@media(max-width:640px){.broad{display:none}.narrow{display:block}}"
     "figure{margin:0 0 18px}figure img{max-width:100%;height:auto;display:block;border-radius:4px}"
     "figcaption{color:var(--soft);font-size:13px;margin-top:4px}svg{display:block;margin:8px 0}summary{cursor:pointer}"
 )

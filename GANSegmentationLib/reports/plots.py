@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 from xml.sax.saxutils import escape
 
 from .ticks import linear_ticks, log_ticks, tick_words
@@ -58,6 +58,7 @@ def line_plot_svg(
     y_range: tuple[float, float] | None = None,
     width: int = 760,
     height: int = 400,
+    legend: Literal["right", "below"] = "right",
 ) -> str:
     """Lines in one set of axes, as an SVG element that can stand in a page or a file of its own.
 
@@ -73,7 +74,9 @@ def line_plot_svg(
     y_range:
         Limits of the ordinate; None fits them to the data.
     width, height:
-        Of its own coordinates; in a page it scales with its column. Higher where the legend is.
+        Of its own coordinates; in a page it scales with its column. Higher where the legend is, or by it.
+    legend:
+        On the right of the axes, or below them, which leaves a narrow plot its width.
 
     Raises
     ------
@@ -91,17 +94,22 @@ def line_plot_svg(
     whole = all(float(x).is_integer() for x, _ in drawn)
     x_ticks = linear_ticks(*x_limits, most=8, whole=whole)
     words_width = max((len(tick_words(tick)) for tick in y_ticks), default=1) * _LETTER
-    height = max(height, 80 + _LEGEND_STEP * len(series))
-    legend_width = min(0.4 * width, max((len(name) for name in series), default=0) * _LETTER + 48)
+    entry = max((len(name) for name in series), default=0) * _LETTER + 48
+    beside = min(0.4 * width, entry) if legend == "right" else 0.0
+    if legend == "right":
+        height = max(height, 80 + _LEGEND_STEP * len(series))
     frame = _Frame(
         x=x_limits,
         y=y_limits,
         left=words_width + (42 if y_label else 20),
         top=44 if title else 16,
-        right=width - legend_width - 12,
+        right=width - beside - 12,
         bottom=height - (48 if x_label else 30),
         log_y=log_y,
     )
+    side_by_side = 1 if legend == "right" else max(1, int((width - frame.left) / entry))
+    if legend == "below":
+        height += _LEGEND_STEP * -(-len(series) // side_by_side)
     name = title or y_label or "plot"
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     parts = [
@@ -114,7 +122,12 @@ def line_plot_svg(
     ]
     for number, (line, pieces) in enumerate(runs.items()):
         parts += _line(frame, number, line, pieces)
-    parts += _legend(frame, list(series), width)
+    where = (
+        (frame.right + 16, frame.top + 10)
+        if legend == "right"
+        else (frame.left, frame.bottom + (58 if x_label else 40))
+    )
+    parts += _legend(list(series), where, width, side_by_side)
     if not drawn:
         middle = (frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2
         parts.append(f'<text class="soft" x="{px(middle[0])}" y="{px(middle[1])}" text-anchor="middle">no data</text>')
@@ -194,12 +207,14 @@ def _line(frame: _Frame, number: int, name: str, pieces: Sequence[Sequence[tuple
     return [*parts, "</g>"]
 
 
-def _legend(frame: _Frame, names: Sequence[str], width: int) -> list[str]:
+def _legend(names: Sequence[str], where: tuple[float, float], width: int, side_by_side: int) -> list[str]:
+    """The names with samples of their lines, row by row from the top left at `where`."""
     parts = []
-    left = frame.right + 16
-    letters = max(4, int((width - left - 34) / _LETTER))
+    room = (width - where[0]) / side_by_side
+    letters = max(4, int((room - 34) / _LETTER))
     for number, name in enumerate(names):
-        y = frame.top + 10 + _LEGEND_STEP * number
+        row, column = divmod(number, side_by_side)
+        left, y = where[0] + column * room, where[1] + _LEGEND_STEP * row
         css = f"s{number % len(_COLOURS)}"
         shown = name if len(name) <= letters else name[: letters - 1] + "…"
         parts.append(f'<path class="line {css}"{_dash(number)} d="M{px(left)} {px(y)}h22"/>')

@@ -26,12 +26,16 @@ def linear_ticks(low: float, high: float, most: int, *, whole: bool = False) -> 
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Powers of ten within [low, high], with 2 and 5 times them where there are few; both ends positive."""
+    """Powers of ten within [low, high], with 2 and 5 times them where there are few; both ends positive.
+
+    Where even these are fewer than two, the ticks are those of a linear axis.
+    """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     decades = max(1, -(-(last - first) // most))
-    factors = (1, 2, 5) if last - first <= 2 else (1,)
+    factors = (1, 2, 5) if math.log10(high / low) <= 2 else (1,)
     ticks = [factor * 10.0**power for power in range(first, last + 1, decades) for factor in factors]
-    return [tick for tick in ticks if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+    shown = [tick for tick in ticks if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+    return shown if len(shown) > 1 else linear_ticks(low, high, most=4)
 
 
 def tick_words(value: float) -> str:

@@ -15,6 +15,7 @@ from ..datasets.splits import Split
 from ..errors import GANSegmentationError
 from ..inference import choose_device
 from ..models import Package
+from ..models.find import find_package
 from ..networks import count_parameters, entry
 from ..objectives import Objective
 from .checkpoint import load_checkpoint, random_state, save_checkpoint, seed_everything, set_random_state
@@ -23,15 +24,16 @@ from .options import RunOptions, RunResult
 from .preset import Preset
 from .starting.known_patients import check_start
 from .starting.preflight import check_run, require_same_data, run_facts
-from .starting.transfer import START, TransferReport, frozen_prefixes, load_start, lr_factor, open_start, started_from
+from .starting.transfer import START, TransferReport, frozen_prefixes, load_start, lr_factor, started_from
 from .steps.learners import Learners
 from .steps.loading import Feed, StepBatches, make_loader
 from .steps.means import Means
 from .steps.processes import Processes, choose_precision, has_batch_norm
 from .watching.health import examine
-from .watching.judging import Verdict, judge, score_name
+from .watching.judging import Verdict, judge
 from .watching.report import RunFacts, write_report
 from .watching.run_log import RunLog, loss_terms, sample_keys
+from .watching.score import Score, score_of
 
 _STATE = (
     "preset", "epoch", "step", "best_epoch", "best_score", "networks", "optimisers", "average", "average_updates",
@@ -72,8 +74,8 @@ class Trainer:
         self._set_up_processes()
         self._set_up_networks()
         self._set_up_data()
-        self.score_name = score_name(self.objective.task)
-        self.log = RunLog(self.folder, score=self.score_name)
+        self.score: Score = score_of(self.objective)
+        self.log = RunLog(self.folder, score=self.score)
         self.epoch = 0
         self.step = 0
         self.best_epoch, self.best_score = 0, float("-inf")
@@ -98,7 +100,7 @@ class Trainer:
         """The package whose weights a new run starts from; a resumed one has its own and needs none."""
         if self.preset.transfer is None or self._goes_on:
             return None
-        package = open_start(self.preset.transfer)
+        package = find_package(self.preset.transfer.package)
         self.findings = [*self.findings, *check_start(package, self.preset, dataset, self.split)]
         return package
 
@@ -188,7 +190,9 @@ class Trainer:
         while self.epoch < last and not self._stops_early:
             self._run_epoch()
         finished = self.epoch >= self.preset.epochs or self._stops_early
-        return RunResult(self.folder, self.epoch, self.best_epoch, self.best_score, finished, self.findings)
+        return RunResult(
+            self.folder, self.epoch, self.best_epoch, self.best_score, self.score.name, finished, self.findings
+        )
 
     @property
     def _stops_early(self) -> bool:
@@ -241,7 +245,7 @@ class Trainer:
     @property
     def _scores(self) -> list[float]:
         """The validation score of every epoch so far."""
-        return [row[self.score_name] for row in self.log.rows]
+        return [row[self.score.column] for row in self.log.rows]
 
     def _finish_epoch(self, terms: Mapping[str, float], timings: Mapping[str, float]) -> None:
         """Validate, log, keep the best, save everything."""
@@ -255,7 +259,7 @@ class Trainer:
         self.log.add(
             {
                 "epoch": self.epoch,
-                self.score_name: score,
+                self.score.column: score,
                 **verdict.columns,
                 **terms,
                 **timings,
@@ -272,7 +276,7 @@ class Trainer:
             write_report(self.folder, self._facts(), self.log.rows)
         shown = {**verdict.columns, **{name: terms[name] for name in loss_terms(terms)}}
         self._say(
-            f"epoch {self.epoch}/{self.preset.epochs}: validation {self.score_name} {score:.4f} "
+            f"epoch {self.epoch}/{self.preset.epochs}: validation {self.score.name} {score:.4f} "
             f"(best {self.best_score:.4f} in {self.best_epoch}), "
             + ", ".join(f"{name} {value:.4f}" for name, value in shown.items())
             + f", {timings['seconds']:.0f} s"
@@ -282,8 +286,8 @@ class Trainer:
 
     def _warn(self) -> None:
         """Say what is wrong since this epoch."""
-        known = {symptom.code for symptom in examine(self.log.rows[:-1], self.score_name)}
-        for symptom in examine(self.log.rows, self.score_name):
+        known = {symptom.code for symptom in examine(self.log.rows[:-1], self.score)}
+        for symptom in examine(self.log.rows, self.score):
             if symptom.code not in known:
                 self._say(f"warning: {symptom.text} {symptom.advice}")
 
@@ -298,7 +302,7 @@ class Trainer:
             self.processes.count,
             self.findings,
             self._notes,
-            self.score_name,
+            self.score,
         )
 
     def _judged(self) -> Verdict:
@@ -350,7 +354,7 @@ class Trainer:
         self.learners.load_state_dict(state)
         self.epoch, self.step = state["epoch"], state["step"]
         self.best_epoch, self.best_score = state["best_epoch"], state["best_score"]
-        self.log = RunLog(self.folder, state["history"], score=self.score_name)
+        self.log = RunLog(self.folder, state["history"], score=self.score)
         self._load_own(state)
 
     def _load_own(self, state: Mapping[str, Any]) -> None:

@@ -46,11 +46,26 @@ class RunOptions:
 
 @dataclass
 class RunResult:
-    """What a run came to: the folder with its files, the best epoch and its validation score."""
+    """What a run came to.
+
+    Parameters
+    ----------
+    folder:
+        With its files.
+    epochs:
+        How many are done; `finished` says whether that is all.
+    best_epoch, best_score:
+        The epoch whose weights are kept, and its validation score; 0 and -inf before there is one.
+    score:
+        Which score that is: ``"Dice"`` of a segmentation; other tasks have others (`watching.score`).
+    findings:
+        What the checks of the data found.
+    """
 
     folder: Path
     epochs: int
     best_epoch: int
-    best_dice: float
+    best_score: float
+    score: str
     finished: bool
     findings: list[Finding] = field(default_factory=list)

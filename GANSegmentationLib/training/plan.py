@@ -13,16 +13,17 @@ from ..datasets.dataset import Dataset
 from ..datasets.integrity import Finding, condensed
 from ..inference import choose_device
 from ..models import Package
+from ..models.find import find_package
 from ..networks import count_parameters, entry
 from ..objectives import Objective, Phase
 from ..objectives.base import Batch
 from .checkpoint import seed_everything
-from .data import training_slices
+from .data import training_slices, validation_slices
 from .options import RunOptions
 from .preset import Preset
 from .starting.known_patients import check_start
 from .starting.preflight import Checked, check_run
-from .starting.transfer import TransferReport, frozen_prefixes, held_parameters, load_start, lr_factor, open_start
+from .starting.transfer import TransferReport, frozen_prefixes, held_parameters, load_start, lr_factor
 from .steps.learners import Learners
 from .steps.loading import Feed, StepBatches, make_loader
 from .steps.processes import Processes, choose_precision
@@ -37,7 +38,10 @@ def dry_run(preset: Preset, dataset: Dataset, options: RunOptions | None = None)
     ``preset, device, precision``
         What would run where.
     ``networks``
-        For each role ``parameters`` and the shapes of its ``inputs`` and ``outputs``, without the batch.
+        For each role ``parameters`` and the shapes of its ``inputs`` and ``outputs`` in training, without the batch.
+    ``shapes``
+        ``slice``, what training draws, without the batch; ``whole``, rows and columns of a slice in validation (of its
+        first case); ``tiles``, the pieces that validation scores it in, and the shapes ``tile`` and ``scores`` of each.
     ``phases``
         Of the objective: ``name, trains, every, clip``.
     ``stages``
@@ -79,7 +83,7 @@ def dry_run(preset: Preset, dataset: Dataset, options: RunOptions | None = None)
     steps = preset.epochs * preset.steps_per_epoch
     checked.objective.set_progress(steps - 1, steps)
     with watched_shapes(learners.networks) as shapes:
-        cost = measure_step(learners, batch, preset, share=share)
+        cost = measure_step(learners, batch, preset, share=share, whole=_whole_slice(preset, checked))
     if learners.skipped_in_all:
         findings = [
             *findings,
@@ -93,6 +97,13 @@ def dry_run(preset: Preset, dataset: Dataset, options: RunOptions | None = None)
         "networks": {
             role: {"parameters": count_parameters(network), **asdict(shapes.get(role, NetworkShapes()))}
             for role, network in learners.networks.items()
+        },
+        "shapes": {
+            "slice": tuple(batch["image"].shape[1:]),
+            "whole": _whole_slice(preset, checked),
+            "tiles": cost.validation.tiles,
+            "tile": cost.validation.inputs[0],
+            "scores": cost.validation.outputs[0],
         },
         "phases": [_phase(phase) for phase in checked.objective.phases],
         "stages": _stages(preset, checked.objective, learners.networks["generator"]),
@@ -137,7 +148,7 @@ class _Start:
 def _start(preset: Preset, dataset: Dataset, checked: Checked) -> tuple[_Start, list[Finding]]:
     if preset.transfer is None:
         return _Start(preset, checked.objective), []
-    package = open_start(preset.transfer)
+    package = find_package(preset.transfer.package)
     return _Start(preset, checked.objective, package), check_start(package, preset, dataset, checked.split)
 
 
@@ -149,6 +160,12 @@ def _batch(few: Preset, checked: Checked, device: torch.device) -> tuple[Batch, 
     feed = Feed(loader, device)
     batch = next(iter(feed))
     return batch, feed.waited / few.batch_size
+
+
+def _whole_slice(preset: Preset, checked: Checked) -> tuple[int, int]:
+    """Rows and columns of a slice of the first validation case, as the network's grid has them."""
+    slices = validation_slices(preset, checked.dataset, checked.split)
+    return slices.stack(slices.dataset.cases[0]).network_shape
 
 
 def _phase(phase: Phase) -> dict[str, Any]:
@@ -177,7 +194,7 @@ def _times(preset: Preset, cost: StepCost, loading: float, judged: int, workers:
     """Seconds and hours; `loading` is of a step's slices in one process, `judged` the slices of validation."""
     # Loading processes work while the device computes; without them each waits for the other.
     step = max(cost.seconds, loading / workers) if workers else cost.seconds + loading
-    validation = judged * cost.validation_seconds_per_slice
+    validation = judged * cost.validation.seconds_per_slice
     return {
         "seconds_per_step": cost.seconds,
         "loading_seconds_per_step": loading,

@@ -1,6 +1,8 @@
 """What a scan is: its grid, its voxels, its labels, and the files they come from and go to."""
 
 from .dicom import SeriesInfo, find_series, list_series, read_series
+from .dicom_choice import RULE_HELP
+from .dicom_tilt import TILT_FACT
 from .geometry import LPS_TO_RAS, Geometry
 from .grids import place_on_grid
 from .labelmap import Labelmap
@@ -14,6 +16,8 @@ from .volume import Volume
 __all__ = [
     "LABELMAP_SUFFIXES",
     "LPS_TO_RAS",
+    "RULE_HELP",
+    "TILT_FACT",
     "Code",
     "Geometry",
     "Labelmap",

@@ -3,116 +3,46 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import GANSegmentationError
-from .dicom_grid import arrange
-from .dicom_header import DamagedImage, HeaderReader, SliceHeader, damaged, read_facts
+from .dicom_choice import choose
+from .dicom_directory import files_of_directory
+from .dicom_facts import FACT_KEYWORDS, read_facts
+from .dicom_header import HeaderReader
+from .dicom_image import DamagedImage, SliceHeader, damaged
 from .dicom_pixels import read_pixels
-from .geometry import Geometry
+from .dicom_series import SeriesInfo, describe, with_tilt_corrected
+from .dicom_tilt import TILT_FACT
 from .volume import Volume
 
-FACT_KEYWORDS = (
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "FrameOfReferenceUID",
-    "SOPClassUID",
-    "StudyDescription",
-    "SeriesDescription",
-    "SeriesNumber",
-    "ProtocolName",
-    "BodyPartExamined",
-    "PatientPosition",
-    "ImageType",
-    "Manufacturer",
-    "ManufacturerModelName",
-    "ConvolutionKernel",
-    "ContrastBolusAgent",
-    "KVP",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-    "RescaleType",
-    "PixelPaddingValue",
-    "PhotometricInterpretation",
-    "MagneticFieldStrength",
-    "ScanningSequence",
-    "SequenceVariant",
-    "RepetitionTime",
-    "EchoTime",
-    "FlipAngle",
-)
-"""The facts that a `Volume` keeps of its series. None of them says who the patient is."""
+__all__ = ["SeriesInfo", "find_series", "list_series", "read_series"]
 
 
-@dataclass(frozen=True)
-class SeriesInfo:
-    """One DICOM series that was found in a folder.
-
-    Parameters
-    ----------
-    uid:
-        Its Series Instance UID.
-    files:
-        Its image files: in the order of the volume's slices where it is a volume, else by name. Localizers among the
-        images of a scan are left out.
-    rows, columns:
-        Size of an image.
-    geometry:
-        The grid of the volume; None if the series is not one.
-    problem:
-        Why the series is not a volume; None if it is.
-    """
-
-    uid: str
-    modality: str
-    description: str
-    number: str
-    files: tuple[Path, ...]
-    rows: int
-    columns: int
-    geometry: Geometry | None
-    problem: GANSegmentationError | None
-    headers: tuple[SliceHeader, ...] = field(repr=False, compare=False)
-
-    @property
-    def spacing_zyx(self) -> tuple[float, float, float] | None:
-        """Voxel spacing ``(z, y, x)``, mm; None if the series is not a volume."""
-        return self.geometry.spacing_zyx if self.geometry is not None else None
-
-    @property
-    def is_scan(self) -> bool:
-        """Whether the series could be meant: not one of localizers only, and not one of screenshots."""
-        return any(not header.format.is_localizer and header.position is not None for header in self.headers) or any(
-            header.format.frames > 1 for header in self.headers
-        )
-
-    def summary(self) -> str:
-        """The series in one line: modality, description, size, spacing or what is wrong with it, UID."""
-        what = f"{self.modality or '?'} {self.description!r}" if self.description else self.modality or "?"
-        count = f"{len(self.files)} image{'s' if len(self.files) != 1 else ''} {self.columns} x {self.rows}"
-        if self.spacing_zyx is not None:
-            z, y, x = self.spacing_zyx
-            grid = f"spacing {x:.3g} x {y:.3g} x {z:.3g} mm"
-        else:
-            grid = f"not a volume ({self.problem.code if self.problem else 'unknown'})"
-        return f"{what}, {count}, {grid}, UID {self.uid}"
-
-
-def list_series(folder: str | os.PathLike[str]) -> list[SeriesInfo]:
-    """The series of images in a folder and its sub-folders, in the order of their series numbers.
+def list_series(path: str | os.PathLike[str]) -> list[SeriesInfo]:
+    """The series of images in a folder and its sub-folders, or of a DICOMDIR, in the order of their series numbers.
 
     Files are known by their content, not by their names; what is not a DICOM image (reports, plans, segmentations,
-    dose, DICOMDIR, other files) is passed over.
+    dose, DICOMDIR in a folder, pipes, other files) is passed over. A series that is not one volume says why in
+    `SeriesInfo.problem`, a four-dimensional one offers its volumes as `SeriesInfo.parts`.
 
     Raises
     ------
     GANSegmentationError
         ``file_not_found`` if there is no such folder, ``no_dicom`` if it holds no DICOM image, ``damaged_file`` or
-        ``unreadable_file`` if one of its DICOM files cannot be read: it could be the missing slice of any series.
+        ``unreadable_file`` if one of its DICOM files cannot be read: it could be the missing slice of any series;
+        ``missing_files`` if files that a DICOMDIR names are not there.
     """
-    root = Path(folder)
+    root = Path(path)
+    if root.is_file():
+        listed = files_of_directory(root)
+        if listed is None:
+            raise _no_image(root)
+        found = _scan(listed)
+        if not found:
+            raise _no_image(root)
+        return found
     _check_is_folder(root)
     found = _scan(_walk(root))
     if not found:
@@ -120,44 +50,40 @@ def list_series(folder: str | os.PathLike[str]) -> list[SeriesInfo]:
     return found
 
 
-def find_series(path: str | os.PathLike[str], *, series_uid: str | None = None) -> SeriesInfo:
-    """The series that a path stands for: the one in a folder, or the one that a DICOM file belongs to.
+def find_series(
+    path: str | os.PathLike[str], *, series_uid: str | None = None, correct_tilt: bool = False
+) -> SeriesInfo:
+    """The series that a path stands for: the one in a folder or DICOMDIR, or the one that a DICOM file belongs to.
 
-    Where a folder holds several, series of localizers or screenshots alone do not count; if several remain,
-    `series_uid` chooses.
+    Parameters
+    ----------
+    series_uid:
+        Which one, where there are several: its UID, ``UID#2`` for the second volume of a four-dimensional series, or a
+        rule such as ``modality=MR,description=t2*,most-slices`` (`dicom_choice`). Without it, series of localizers or
+        screenshots alone do not count.
+    correct_tilt:
+        Whether a series of a tilted gantry, refused else, is to be resampled to a regular grid.
 
     Raises
     ------
     GANSegmentationError
         As `list_series`; ``several_series`` if a choice is needed, listing them; ``unknown_series`` if there is none
-        with that UID; ``no_dicom`` if the file is not a DICOM image.
+        as `series_uid` says, ``wrong_rule`` if that is neither UID nor rule; ``no_dicom`` if the file is not a DICOM
+        image.
     """
     given = Path(path)
-    if given.is_file():
-        return _series_of_file(given, series_uid)
-    series = list_series(given)
-    if series_uid is not None:
-        chosen = [one for one in series if one.uid == series_uid]
-        if not chosen:
-            raise GANSegmentationError(
-                "unknown_series",
-                f"The folder {given} holds no series with the UID {series_uid}. It holds:\n{_listing(series)}\n",
-                action="Choose one of these.",
-            )
-        return chosen[0]
-    scans = [one for one in series if one.is_scan] or series
-    if len(scans) > 1:
-        raise GANSegmentationError(
-            "several_series",
-            f"The folder {given} holds {len(scans)} series:\n{_listing(scans)}\n",
-            action="Choose one: give the path of any one of its files instead of the folder, or its UID "
-            "(--series on the command line, series_uid in Python).",
-        )
-    return scans[0]
+    header = HeaderReader().read(given) if given.is_file() else None
+    if header is None:
+        series = choose(list_series(given), series_uid, given)
+    else:
+        series = _series_of_file(given, header, series_uid)
+    return with_tilt_corrected(series) if correct_tilt else series
 
 
 def read_series(series: SeriesInfo) -> Volume:
     """The volume of a series: values as the modality means them (HU for CT), exact integers where they are.
+
+    One that was corrected for the tilt of its gantry says so in `Volume.facts`, under `dicom_tilt.TILT_FACT`.
 
     Raises
     ------
@@ -171,37 +97,36 @@ def read_series(series: SeriesInfo) -> Volume:
         array = read_pixels(series.headers)
     except OSError as error:
         raise damaged(Path(error.filename or series.files[0]), "it cannot be read any more", str(error)) from error
-    facts = read_facts(series.files[0], FACT_KEYWORDS)
-    fallback = f"{series.modality or 'Series'} {series.number}".strip()
+    facts = dict(read_facts(series.files[0], FACT_KEYWORDS))
+    if series.tilt is not None:
+        array = series.tilt.straighten(array)
+        facts[TILT_FACT] = series.tilt.description
+    name = series.description or f"{series.modality or 'Series'} {series.number}".strip()
     return Volume(
         array=array,
         geometry=series.geometry,
         modality=series.modality or None,
-        name=series.description or fallback,
+        name=f"{name}, {series.part_label}" if series.part is not None else name,
         facts=facts,
     )
 
 
-def _series_of_file(path: Path, series_uid: str | None) -> SeriesInfo:
-    header = HeaderReader().read(path)
+def _series_of_file(path: Path, header: SliceHeader | DamagedImage, series_uid: str | None) -> SeriesInfo:
     if isinstance(header, DamagedImage):
         raise header.error
-    if header is None:
-        raise GANSegmentationError(
-            "no_dicom",
-            f"The file {path} is not a DICOM image of a scan.",
-            cause="It is another kind of file, or a DICOM object without a scan (report, plan, segmentation, dose).",
-            action="Choose a file of the series, or its folder.",
-        )
     uid = header.format.series_uid
-    if series_uid is not None and series_uid != uid:
-        raise GANSegmentationError(
-            "unknown_series",
-            f"The file {path} belongs to the series {uid}, not to {series_uid}.",
-            action="Leave one of the two out.",
-        )
     neighbours = sorted(one for one in path.parent.iterdir() if one.is_file())
-    return next(series for series in _scan(neighbours, only=uid) if series.uid == uid)
+    series = next(series for series in _scan(neighbours, only=uid) if series.uid == uid)
+    return series if series_uid is None else choose([series], series_uid, path)
+
+
+def _no_image(path: Path) -> GANSegmentationError:
+    return GANSegmentationError(
+        "no_dicom",
+        f"The file {path} is not a DICOM image of a scan.",
+        cause="It is another kind of file, or a DICOM object without a scan (report, plan, segmentation, dose).",
+        action="Choose a file of the series, or its folder.",
+    )
 
 
 def _check_is_folder(folder: Path) -> None:
@@ -244,44 +169,16 @@ def _scan(paths: Iterable[Path], only: str | None = None) -> list[SeriesInfo]:
         if isinstance(header, DamagedImage):
             broken.setdefault(header.series_uid, header.error)
         elif header is not None:
-            groups.setdefault(header.format.series_uid, []).append(header)
+            groups.setdefault(header.format.series_uid, []).extend(header.frames or (header,))
     for uid, error in broken.items():
         if uid not in groups:  # nothing of the series is left that could be described
             raise error
-    series = [_describe(uid, headers, broken.get(uid)) for uid, headers in groups.items()]
+    series = [describe(uid, headers, broken.get(uid)) for uid, headers in groups.items()]
     return sorted(series, key=lambda one: (int(one.number) if one.number.isdecimal() else 1 << 31, one.uid))
 
 
 def _series_uid(header: SliceHeader | DamagedImage) -> str:
     return header.series_uid if isinstance(header, DamagedImage) else header.format.series_uid
-
-
-def _describe(uid: str, headers: Sequence[SliceHeader], problem: GANSegmentationError | None) -> SeriesInfo:
-    geometry: Geometry | None = None
-    ordered = tuple(headers)
-    if problem is None:
-        try:
-            ordered, geometry = arrange(headers)
-        except GANSegmentationError as error:
-            problem = error
-    facts = read_facts(ordered[0].path, ("SeriesDescription", "SeriesNumber"))
-    form = ordered[0].format
-    return SeriesInfo(
-        uid=uid,
-        modality=form.modality,
-        description=facts.get("SeriesDescription", ""),
-        number=facts.get("SeriesNumber", ""),
-        files=tuple(header.path for header in ordered),
-        rows=form.rows,
-        columns=form.columns,
-        geometry=geometry,
-        problem=problem,
-        headers=ordered,
-    )
-
-
-def _listing(series: Sequence[SeriesInfo]) -> str:
-    return "\n".join(f"  {one.summary()}, for example {one.files[0]}" for one in series)
 
 
 def _no_dicom(folder: Path) -> GANSegmentationError:

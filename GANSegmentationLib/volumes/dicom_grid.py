@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import GANSegmentationError
-from .dicom_header import ENHANCED_CLASSES, SliceHeader, Vector, read_facts
+from .dicom_image import ENHANCED_CLASSES, SliceHeader, Vector
+from .dicom_parts import COPIES, images_at_each_position, what_varies
+from .dicom_tilt import Tilt, tilt_of
 from .geometry import Geometry
 
 Matrix = npt.NDArray[np.float64]
@@ -34,53 +36,77 @@ STEP_TOLERANCE_MM = 0.01
 TILT_TOLERANCE = 0.1
 """A slice may be shifted sideways against the first by this part of a pixel; more is a tilted gantry."""
 
-_WHAT_VARIES = {
-    "TemporalPositionIdentifier": "time points",
-    "EchoTime": "echo times",
-    "DiffusionBValue": "b-values",
-    "TriggerTime": "trigger times",
-    "InversionTime": "inversion times",
-    "FlipAngle": "flip angles",
-    "AcquisitionNumber": "acquisitions",
-    "AcquisitionTime": "acquisition times",
-    "ImageType": "kinds of image",
-    "ConvolutionKernel": "reconstruction kernels",
-}
+
+@dataclass(frozen=True)
+class Stack:
+    """The images of a series in the order of their slices, and the regular grid of the volume they make.
+
+    Parameters
+    ----------
+    tilt:
+        How the slices have to be shifted to lie on the grid; None where they lie on it.
+    """
+
+    images: tuple[SliceHeader, ...]
+    geometry: Geometry
+    tilt: Tilt | None = None
 
 
-def arrange(headers: Sequence[SliceHeader]) -> tuple[tuple[SliceHeader, ...], Geometry]:
+def arrange(headers: Sequence[SliceHeader], *, correct_tilt: bool = False) -> Stack:
     """The images of one series in the order of their slices, and the grid that they make.
 
     Localizers among other images are left out. Slices ascend along the normal, the cross product of the row and the
-    column direction, as ITK sorts them.
+    column direction, as ITK sorts them. With `correct_tilt` the slices of a tilted gantry, which are refused else, get
+    the regular grid that their sheared one fits into; whatever is not tilted stays as it is.
 
     Raises
     ------
     GANSegmentationError
         ``colour_image``, ``multi_frame``, ``no_position``, ``no_pixel_spacing``, ``mixed_sizes``,
-        ``mixed_orientations``, ``single_slice``, ``four_dimensional``, ``duplicate_slices``, ``gantry_tilt``,
-        ``missing_slices`` or ``uneven_slices``: what the series is instead of a volume, with the files that show it.
+        ``mixed_frames_of_reference``, ``mixed_orientations``, ``single_slice``, ``four_dimensional``,
+        ``duplicate_slices``, ``gantry_tilt``, ``missing_slices`` or
+        ``uneven_slices``: what the series is instead of a volume, with the files that show it.
     """
-    images = [header for header in headers if not header.format.is_localizer] or list(headers)
+    images = _without_localizers(headers)
     _check_kind(images)
     axes = _common_axes(images)
     _check_one_size(images)
+    _check_one_frame_of_reference(images)
     normal = axes[:, 2]
-    points = np.array([image.position for image in images], dtype=np.float64)
-    order = np.argsort(points @ normal, kind="stable")
-    images = [images[index] for index in order]
-    points = points[order]
+    images, points = _sorted(images, normal)
     first = images[0].format
     assert first.pixel_spacing is not None
     row_step, column_step = first.pixel_spacing
-    step = _slice_step(images, points, normal, min(row_step, column_step))
+    step, is_tilted = _slice_step(images, points, normal, min(row_step, column_step), correct_tilt)
     geometry = Geometry(
         size=(first.columns, first.rows, len(images)),
         spacing=(column_step, row_step, step),
         origin=(points[0, 0], points[0, 1], points[0, 2]),
         direction=tuple(axes.ravel().tolist()),
     )
-    return tuple(images), geometry
+    if not is_tilted:
+        return Stack(tuple(images), geometry)
+    tilt = tilt_of(points, geometry)
+    return Stack(tuple(images), tilt.grid(geometry), tilt)
+
+
+def images_by_position(headers: Sequence[SliceHeader]) -> list[list[SliceHeader]]:
+    """The images of a series that `arrange` found four-dimensional, sorted into groups that lie at one place."""
+    images = _without_localizers(headers)
+    normal = _common_axes(images)[:, 2]
+    images, points = _sorted(images, normal)
+    return images_at_each_position(images, np.diff(points @ normal), STEP_TOLERANCE_MM)
+
+
+def _without_localizers(headers: Sequence[SliceHeader]) -> list[SliceHeader]:
+    return [header for header in headers if not header.format.is_localizer] or list(headers)
+
+
+def _sorted(images: Sequence[SliceHeader], normal: Matrix) -> tuple[list[SliceHeader], Matrix]:
+    """The images, and their positions ``(n, 3)``, ascending along the normal."""
+    points = np.array([image.position for image in images], dtype=np.float64)
+    order = np.argsort(points @ normal, kind="stable")
+    return [images[index] for index in order], points[order]
 
 
 def _check_kind(images: Sequence[SliceHeader]) -> None:
@@ -94,13 +120,13 @@ def _check_kind(images: Sequence[SliceHeader]) -> None:
                 cause="It is a screenshot, a report page or a map computed by a workstation, not a scan.",
                 action="Choose the series of the scan itself.",
             )
-        if form.frames > 1 or form.sop_class in ENHANCED_CLASSES:
+        if image.frame is None and (form.frames > 1 or form.sop_class in ENHANCED_CLASSES):
             kind = ENHANCED_CLASSES.get(form.sop_class, "a multi-frame")
             raise GANSegmentationError(
                 "multi_frame",
-                f"{image.path.name} is {kind} image with {form.frames} frame(s) in one file, which is not read.",
-                cause="The scanner or archive exported the series as one enhanced object.",
-                action="Export it as single-frame DICOM, or load it in 3D Slicer and save the volume as NRRD.",
+                f"{image.path.name} is {kind} image with {form.frames} frame(s) and does not say where each one lies.",
+                cause="It is a film or a projection image, or its functional groups were removed.",
+                action="Choose the series of the scan itself, or export this one as single-frame DICOM.",
             )
     without = [image for image in images if image.position is None or image.format.orientation is None]
     if without:
@@ -136,6 +162,27 @@ def _check_one_size(images: Sequence[SliceHeader]) -> None:
         cause="Two reconstructions were put into one series.",
         action="Put each reconstruction into a folder of its own and choose one.",
     )
+
+
+def _check_one_frame_of_reference(images: Sequence[SliceHeader]) -> None:
+    """Positions can be compared within one frame of reference only (PS3.3 C.7.4.1).
+
+    Where every file has one of its own, an anonymiser gave them out one by one: they say nothing then.
+    """
+    counts = Counter(image.format.frame_of_reference for image in images if image.format.frame_of_reference)
+    if len(counts) <= 1 or len(counts) == len({image.path for image in images}):
+        return
+    raise GANSegmentationError(
+        "mixed_frames_of_reference",
+        f"The images of the series belong to {len(counts)} frames of reference ({_numbers_of(counts)} images), so "
+        "their positions cannot be compared.",
+        cause="The patient was moved or the table re-zeroed between parts of the series, or two scans share one.",
+        action="Put the images of each part into a folder of their own and choose one.",
+    )
+
+
+def _numbers_of(counts: Counter[str]) -> str:
+    return ", ".join(str(count) for _, count in counts.most_common())
 
 
 def _common_axes(images: Sequence[SliceHeader]) -> Matrix:
@@ -177,8 +224,10 @@ def _common_axes(images: Sequence[SliceHeader]) -> Matrix:
     return axes
 
 
-def _slice_step(images: Sequence[SliceHeader], points: Matrix, normal: Matrix, pixel: float) -> float:
-    """The distance of neighbouring slices, mm, of slices sorted along the normal."""
+def _slice_step(
+    images: Sequence[SliceHeader], points: Matrix, normal: Matrix, pixel: float, correct_tilt: bool
+) -> tuple[float, bool]:
+    """The distance of neighbouring slices, mm, of slices sorted along the normal; and whether they are tilted."""
     if len(images) == 1:
         spacing = images[0].format.slice_spacing
         if spacing is None:
@@ -188,26 +237,35 @@ def _slice_step(images: Sequence[SliceHeader], points: Matrix, normal: Matrix, p
                 cause="Without a second slice nothing says how deep a voxel is (Slice Thickness does not).",
                 action="Choose the whole series; a single exported slice cannot be segmented as a volume.",
             )
-        return spacing
+        return spacing, False
     heights = points @ normal
     gaps = np.diff(heights)
     _check_positions_differ(images, gaps)
     step = float((heights[-1] - heights[0]) / (len(images) - 1))
-    _check_tilt(images, points, heights, normal, pixel)
-    _check_even(images, heights, gaps, step)
-    return step
+    uneven = _unevenness(images, heights, gaps, step)
+    is_tilted = _is_tilted(images, points, heights, normal, pixel)
+    if is_tilted and not correct_tilt:
+        raise _tilt_error(points, heights, normal, uneven)
+    if uneven is not None:
+        raise uneven
+    return step, is_tilted
 
 
 def _check_positions_differ(images: Sequence[SliceHeader], gaps: Matrix) -> None:
-    alike = gaps <= STEP_TOLERANCE_MM
-    if not alike.any():
+    if not (gaps <= STEP_TOLERANCE_MM).any():
         return
-    # Consecutive images at one position are one group.
-    starts = np.flatnonzero(np.concatenate([[True], ~alike]))
-    groups = [list(part) for part in np.split(np.array(images, dtype=object), starts[1:])]
+    groups = images_at_each_position(images, gaps, STEP_TOLERANCE_MM)
     counts = {len(group) for group in groups}
     repeated = next(group for group in groups if len(group) > 1)
-    what = _what_varies([image.path for image in repeated])
+    what = what_varies(repeated)
+    if len(counts) == 1 and what == COPIES:
+        raise GANSegmentationError(
+            "duplicate_slices",
+            f"Every image of the series is there {len(repeated)} times: {_files(repeated)} are the same, for example.",
+            cause="The folder holds copies of the series, or was exported into itself.",
+            action="Give the folder of one copy, or any one of its files.",
+            details=", ".join(str(image.path) for image in repeated),
+        )
     if len(counts) == 1 and len(groups) > 1:
         count = len(repeated)
         raise GANSegmentationError(
@@ -220,29 +278,18 @@ def _check_positions_differ(images: Sequence[SliceHeader], gaps: Matrix) -> None
     raise GANSegmentationError(
         "duplicate_slices",
         f"{len(repeated)} images lie at the same position: {_files(repeated)}" + (f" ({what})." if what else "."),
-        cause="A slice was copied twice, or two scans share one series.",
+        cause="A slice was copied twice, two scans share one series, or a time series is not complete.",
         action="Leave one image for each position in the folder.",
         details=", ".join(str(image.path) for image in repeated),
     )
 
 
-def _what_varies(paths: Sequence[Path]) -> str:
-    """Which of the usual tags differ between images at one position, in words."""
-    facts = [read_facts(path, tuple(_WHAT_VARIES)) for path in paths]
-    found = []
-    for keyword, words in _WHAT_VARIES.items():
-        count = len({fact.get(keyword, "") for fact in facts})
-        if count > 1:
-            found.append(f"{count} {words}")
-    return ", ".join(found)
-
-
-def _check_tilt(images: Sequence[SliceHeader], points: Matrix, heights: Matrix, normal: Matrix, pixel: float) -> None:
+def _is_tilted(images: Sequence[SliceHeader], points: Matrix, heights: Matrix, normal: Matrix, pixel: float) -> bool:
+    """Whether the slices are sheared against each other, each by the same amount; other shifts are refused."""
     sideways = (points - points[0]) - np.outer(heights - heights[0], normal)
     shift = np.linalg.norm(sideways, axis=1)
     if shift.max() <= TILT_TOLERANCE * pixel:
-        return
-    angle = float(np.degrees(np.arctan2(shift[-1], heights[-1] - heights[0])))
+        return False
     linear = np.outer((heights - heights[0]) / (heights[-1] - heights[0]), sideways[-1])
     if np.abs(sideways - linear).max() > TILT_TOLERANCE * pixel:
         worst = int(np.linalg.norm(sideways - linear, axis=1).argmax())
@@ -253,21 +300,37 @@ def _check_tilt(images: Sequence[SliceHeader], points: Matrix, heights: Matrix, 
             cause="Blocks of slices were planned separately, or two scans share one series.",
             action="Choose a series with one regular stack of slices.",
         )
-    raise GANSegmentationError(
+    return True
+
+
+def _tilt_error(
+    points: Matrix, heights: Matrix, normal: Matrix, uneven: GANSegmentationError | None
+) -> GANSegmentationError:
+    height = heights[-1] - heights[0]
+    shift = float(np.linalg.norm(points[-1] - points[0] - height * normal))
+    degrees = float(np.degrees(np.arctan2(shift, height)))
+    correction = (
+        "Ask for the correction, which resamples the slices to a regular grid (--correct-tilt on the command line, "
+        "correct_tilt in Python), or correct the tilt in 3D Slicer (acquisition geometry regularisation) and use that "
+        "volume."
+    )
+    return GANSegmentationError(
         "gantry_tilt",
-        f"The slices are not stacked along their normal: they are sheared by {angle:.2f} degrees "
-        f"({shift.max():.2f} mm over the stack).",
+        f"The slices are not stacked along their normal: they are sheared by {degrees:.2f} degrees "
+        f"({shift:.2f} mm over the stack)." + (f" And more: {uneven.message}" if uneven else ""),
         cause="The CT was taken with a tilted gantry (or its angle was rounded), so its voxels are no boxes.",
-        action="Correct the tilt first (3D Slicer: load the series with the acquisition geometry regularisation and "
-        "harden the transform), then use the corrected volume.",
+        action=correction if uneven is None else uneven.action,
     )
 
 
-def _check_even(images: Sequence[SliceHeader], heights: Matrix, gaps: Matrix, step: float) -> None:
+def _unevenness(
+    images: Sequence[SliceHeader], heights: Matrix, gaps: Matrix, step: float
+) -> GANSegmentationError | None:
+    """What is wrong with the distances of the slices; None if they are even."""
     regular = heights[0] + step * np.arange(len(images))
     tolerance = max(STEP_TOLERANCE * step, STEP_TOLERANCE_MM)
     if np.abs(heights - regular).max() <= tolerance:
-        return
+        return None
     usual = float(np.median(gaps))
     odd = np.flatnonzero(np.abs(gaps - usual) > max(STEP_TOLERANCE * usual, STEP_TOLERANCE_MM))
     listed = ", ".join(
@@ -278,13 +341,13 @@ def _check_even(images: Sequence[SliceHeader], heights: Matrix, gaps: Matrix, st
     whole = bool(len(odd)) and bool(np.all(multiples > 1.5)) and np.allclose(multiples, np.round(multiples), atol=0.05)
     if whole:
         missing = int(np.round(multiples - 1).sum())
-        raise GANSegmentationError(
+        return GANSegmentationError(
             "missing_slices",
             f"{missing} slice(s) seem to be missing: slices are {usual:.3f} mm apart, but {listed}{more}.",
             cause="The export or copy of the series was not complete.",
             action="Export the series again; the grid of an incomplete series would be wrong.",
         )
-    raise GANSegmentationError(
+    return GANSegmentationError(
         "uneven_slices",
         f"The slices are not evenly spaced: mostly {usual:.3f} mm apart, but {listed}{more}."
         if len(odd)

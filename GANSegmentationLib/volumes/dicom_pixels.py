@@ -1,25 +1,21 @@
 """The pixels of a DICOM series as one array of modality values: HU for CT.
 
 Uncompressed pixels are read from their place in the file straight into the volume and rescaled there, one slice after
-the other while it is in the processor's cache. Compressed ones are decoded by pydicom, or by the GDCM inside SimpleITK
-where pydicom lacks the plugin.
+the other while it is in the processor's cache. Compressed ones come from `dicom_decode`.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import tempfile
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import GANSegmentationError
-from .dicom_header import ImageFormat, SliceHeader, damaged
+from .dicom_decode import Decoder
+from .dicom_image import ImageFormat, ModalityLut, SliceHeader, damaged
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -29,16 +25,6 @@ _WORDS: dict[int, np.dtype[Any]] = {8: np.dtype(np.uint8), 16: np.dtype(np.uint1
 
 # Modalities whose values are measurements: MONOCHROME1 changes how they are shown, not what they are.
 _QUANTITATIVE = ("CT", "PT", "NM")
-
-# What to install for which compression; None where nothing can be installed.
-_PLUGINS = (
-    ("1.2.840.10008.1.2.4.5", "pylibjpeg and pylibjpeg-libjpeg"),  # JPEG, JPEG lossless
-    ("1.2.840.10008.1.2.4.7", "pylibjpeg and pylibjpeg-libjpeg"),
-    ("1.2.840.10008.1.2.4.8", "pylibjpeg and pylibjpeg-libjpeg"),  # JPEG-LS
-    ("1.2.840.10008.1.2.4.9", "pylibjpeg and pylibjpeg-openjpeg"),  # JPEG 2000
-    ("1.2.840.10008.1.2.4.20", "pylibjpeg and pylibjpeg-openjpeg (2.0 or later)"),  # high-throughput JPEG 2000
-    ("1.2.840.10008.1.2.5", "pylibjpeg and pylibjpeg-rle"),
-)
 
 
 def read_pixels(images: Sequence[SliceHeader]) -> Array:
@@ -56,17 +42,19 @@ def read_pixels(images: Sequence[SliceHeader]) -> Array:
     """
     _check_formats(images)
     _check_announced_bytes(images)
-    first = images[0].format
-    stored: Array = np.empty((len(images), first.rows, first.columns), _WORDS[first.bits_allocated])
-    exact = all(image.format.slope == 1 and image.format.intercept.is_integer() for image in images)
-    exact = exact and max(abs(image.format.intercept) for image in images) < 2**30
+    decoder = Decoder()
+    forms = [_plain(image.format) for image in images]
+    stored = _room(images, decoder)
+    exact = all(form.slope == 1 and form.intercept.is_integer() and abs(form.intercept) < 2**30 for form in forms)
     values: Array = stored if exact else np.empty(stored.shape, np.float32)
     padding: list[Array | None] = []
     lowest, highest = np.inf, -np.inf  # of the measured values
-    for image, words, out in zip(images, stored, values, strict=True):
-        form = image.format
-        _read_words(image, words)
-        padded = _clean(words, form)
+    for image, form, words, out in zip(images, forms, stored, values, strict=True):
+        if image.format.lut is None:
+            _read_words(image, words, decoder)
+            padded = _clean(words, form)
+        else:
+            padded = _look_up(image, image.format.lut, words, decoder)
         padding.append(padded)
         numbers = _signed_view(words, form)
         measured = numbers if padded is None else numbers[~padded]
@@ -79,9 +67,40 @@ def read_pixels(images: Sequence[SliceHeader]) -> Array:
             # Modulo 2^16; right wherever the result fits into int16, and undone below where one does not.
             np.add(words, _wrapped(form.intercept), out=words)
     if exact:
-        values = _whole_numbers(stored, images, lowest, highest)
+        values = _whole_numbers(stored, forms, lowest, highest)
     _fill_padding(values, padding, lowest)
     return values
+
+
+def _room(images: Sequence[SliceHeader], decoder: Decoder) -> Array:
+    """Memory for the stored words of all images.
+
+    Of compressed ones the first is decoded before: a damaged number of rows would ask for more than there is.
+    """
+    first = images[0].format
+    if images[0].pixel_offset is None:
+        decoder.read(images[0])
+    kind = _WORDS[first.bits_allocated]
+    if any(image.format.lut is not None for image in images):
+        kind = max(kind, np.dtype(np.uint16))  # what a table of 16 bits gives
+    return np.empty((len(images), first.rows, first.columns), kind)
+
+
+def _plain(form: ImageFormat) -> ImageFormat:
+    """How the words of an image are to be read once a table, if it has one, has been looked up."""
+    if form.lut is None:
+        return form
+    return replace(form, signed=False, slope=1.0, intercept=0.0, padding=None)
+
+
+def _look_up(image: SliceHeader, lut: ModalityLut, words: Array, decoder: Decoder) -> Array | None:
+    """Fills `words` with what the table says of the stored values; returns where they are padding."""
+    own: Array = np.empty(words.shape, _WORDS[image.format.bits_allocated])
+    _read_words(image, own, decoder)
+    padded = _clean(own, image.format)
+    index = _signed_view(own, image.format).astype(np.int64) - lut.first
+    words[...] = np.array(lut.values, np.uint16)[np.clip(index, 0, len(lut.values) - 1)]
+    return padded
 
 
 def _check_formats(images: Sequence[SliceHeader]) -> None:
@@ -92,8 +111,8 @@ def _check_formats(images: Sequence[SliceHeader]) -> None:
             reason = f"{form.bits_stored} of {form.bits_allocated} bits a pixel, highest bit {form.high_bit}"
         elif form.bits_allocated != images[0].format.bits_allocated:
             reason = f"{form.bits_allocated} bits a pixel where {images[0].path.name} has others"
-        elif form.has_modality_lut:
-            reason = "a table (Modality LUT Sequence) instead of slope and intercept"
+        elif form.lut is not None and (form.slope, form.intercept) != (1, 0):
+            reason = "both a table (Modality LUT Sequence) and a slope or an intercept"
         elif form.slope == 0 or not abs(form.slope) * 2.0**form.bits_stored + abs(form.intercept) < _LARGEST:
             reason = f"a rescale slope of {form.slope} and an intercept of {form.intercept}"
         if reason:
@@ -117,11 +136,11 @@ def _check_announced_bytes(images: Sequence[SliceHeader]) -> None:
             raise damaged(image.path, f"it announces {image.pixel_bytes} bytes of pixels, its size needs {expected}")
 
 
-def _read_words(image: SliceHeader, words: Array) -> None:
+def _read_words(image: SliceHeader, words: Array, decoder: Decoder) -> None:
     """Fills `words` ``(y, x)``, unsigned, with the stored bit patterns of one image."""
     form = image.format
     if image.pixel_offset is None:
-        words[...] = _decode(image).astype(words.dtype, copy=False)
+        words[...] = decoder.read(image).astype(words.dtype, copy=False)
         return
     expected = form.bytes_per_image
     with image.path.open("rb", buffering=0) as file:
@@ -184,15 +203,14 @@ def _wrapped(number: float) -> Any:
     return np.uint16(int(number) % 65536)
 
 
-def _whole_numbers(stored: Array, images: Sequence[SliceHeader], lowest: float, highest: float) -> Array:
+def _whole_numbers(stored: Array, forms: Sequence[ImageFormat], lowest: float, highest: float) -> Array:
     """The stored words, 16-bit ones with their intercept already added modulo 2^16, as signed numbers."""
     if stored.itemsize == 2 and lowest >= -32768 and highest <= 32767:
         return stored.view(np.int16)
     wide: Array = np.empty(stored.shape, np.int16 if stored.itemsize == 1 else np.int32)
     if lowest < np.iinfo(wide.dtype).min or highest > np.iinfo(wide.dtype).max:
         wide = np.empty(stored.shape, np.int32 if stored.itemsize == 1 else np.float32)
-    for image, words, out in zip(images, stored, wide, strict=True):
-        form = image.format
+    for form, words, out in zip(forms, stored, wide, strict=True):
         if stored.itemsize == 2 and form.intercept:
             np.subtract(words, _wrapped(form.intercept), out=words)
         numbers = _signed_view(words, form)
@@ -210,83 +228,3 @@ def _fill_padding(values: Array, padding: Sequence[Array | None], lowest: float)
     for slice_values, padded in zip(values, padding, strict=True):
         if padded is not None:
             slice_values[padded] = lowest
-
-
-def _decode(image: SliceHeader) -> Array:
-    """The stored values of an image whose pixels are compressed, or not where uncompressed ones are."""
-    import pydicom
-
-    form = image.format
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if form.transfer_syntax and not _pydicom_decodes(form.transfer_syntax):
-            pixels = _decode_with_gdcm(image)
-        else:
-            try:
-                dataset = pydicom.dcmread(image.path, force=True)
-                pixels = np.asarray(dataset.pixel_array)
-            except (OverflowError, NotImplementedError):
-                # pydicom 2.4 cannot bring signed JPEG 2000 from Pillow into int16 with NumPy 2.
-                pixels = _decode_with_gdcm(image)
-            except Exception as error:  # decoders raise almost anything on damaged data
-                raise damaged(image.path, "its pixels cannot be decoded", details=repr(error)) from error
-    if pixels.shape != (form.rows, form.columns) or pixels.dtype.kind not in "iu":
-        raise damaged(image.path, f"its pixels are {pixels.shape}, its header says {(form.rows, form.columns)}")
-    return pixels
-
-
-def _pydicom_decodes(transfer_syntax: str) -> bool:
-    """Whether pydicom has what it needs for a transfer syntax, with either generation of its decoders."""
-    from pydicom.uid import UID
-
-    syntax = UID(transfer_syntax)
-    if importlib.util.find_spec("pydicom.pixels") is None:  # before pydicom 3
-        handlers: Any = importlib.import_module("pydicom.config").pixel_data_handlers
-        return any(handler.is_available() and handler.supports_transfer_syntax(syntax) for handler in handlers)
-    pixels: Any = importlib.import_module("pydicom.pixels")
-    try:
-        return bool(pixels.get_decoder(syntax).is_available)
-    except NotImplementedError:
-        return False
-
-
-def _decode_with_gdcm(image: SliceHeader) -> Array:
-    """Stored values by the GDCM in SimpleITK, which decodes JPEG, JPEG-LS, JPEG 2000 and RLE without a plugin.
-
-    On its own it would rescale and invert MONOCHROME1, so it gets a copy whose header asks for neither.
-    """
-    import pydicom
-
-    sitk: Any = importlib.import_module("SimpleITK")
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder, "plain.dcm")
-        try:
-            dataset = pydicom.dcmread(image.path)
-            dataset.PhotometricInterpretation = "MONOCHROME2"
-            for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType"):
-                if keyword in dataset:
-                    delattr(dataset, keyword)
-            dataset.save_as(plain)
-            decoded = sitk.ReadImage(str(plain), imageIO="GDCMImageIO")
-        except Exception as error:  # pydicom and GDCM raise almost anything on damaged data
-            raise _missing_decoder(image, str(error)) from error
-    pixels: Array = sitk.GetArrayFromImage(decoded)
-    return pixels[0] if pixels.ndim == 3 else pixels
-
-
-def _missing_decoder(image: SliceHeader, details: str) -> GANSegmentationError:
-    from pydicom.uid import UID
-
-    syntax = image.format.transfer_syntax
-    plugin = next((plugin for prefix, plugin in _PLUGINS if syntax.startswith(prefix)), "")
-    return GANSegmentationError(
-        "missing_decoder",
-        f"{image.path.name} is compressed as {UID(syntax).name} ({syntax}), which cannot be decoded here.",
-        cause="The Python package that decodes it is not installed, or the file is damaged."
-        if plugin
-        else "No decoder for this compression is known.",
-        action=f"Install {plugin}, or export the series uncompressed."
-        if plugin
-        else "Export the series uncompressed (Explicit VR Little Endian).",
-        details=details,
-    )

@@ -11,22 +11,27 @@ from .files import READ_SUFFIXES, has_suffix, read_image_volume, write_volume_fi
 from .volume import Volume
 
 
-def read_volume(path: str | os.PathLike[str], *, series_uid: str | None = None) -> Volume:
-    """The scan at a path: a DICOM folder, any file of a DICOM series, NRRD, NIfTI or MetaImage.
+def read_volume(path: str | os.PathLike[str], *, series_uid: str | None = None, correct_tilt: bool = False) -> Volume:
+    """The scan at a path: a DICOM folder, any file of a DICOM series, a DICOMDIR, NRRD, NIfTI or MetaImage.
 
     Parameters
     ----------
     path:
         A folder is searched with its sub-folders. A DICOM file stands for its whole series in its folder.
     series_uid:
-        Which series, where a folder holds several.
+        Which series, where a folder holds several: a UID, ``UID#2`` for the second volume of a four-dimensional
+        series, or a rule such as ``modality=CT,most-slices`` (`dicom_choice`).
+    correct_tilt:
+        Whether a CT with a tilted gantry, refused else, is to be resampled to a regular grid. The volume, and every
+        mask made from it, then lies on that grid; `Volume.facts` says so under ``"TiltCorrection"``.
 
     Raises
     ------
     GANSegmentationError
         ``file_not_found``, ``unknown_format``, ``no_dicom``, ``several_series``, ``unknown_series``,
-        ``damaged_file``, ``unreadable_file``; for a series that is not one volume the codes of `dicom_grid.arrange`;
-        ``unsupported_pixels`` and ``missing_decoder``; for other files ``not_a_volume`` and ``invalid_geometry``.
+        ``wrong_rule``, ``missing_files``, ``damaged_file``, ``unreadable_file``; for a series that
+        is not one volume the codes of `dicom_grid.arrange`; ``unsupported_pixels`` and ``missing_decoder``; for other
+        files ``not_a_volume`` and ``invalid_geometry``.
     """
     source = Path(path)
     if not source.exists():
@@ -39,7 +44,7 @@ def read_volume(path: str | os.PathLike[str], *, series_uid: str | None = None) 
     if source.is_file() and has_suffix(source, READ_SUFFIXES):
         return read_image_volume(source)
     try:
-        return read_series(find_series(source, series_uid=series_uid))
+        return read_series(find_series(source, series_uid=series_uid, correct_tilt=correct_tilt))
     except GANSegmentationError as error:
         if source.is_file() and error.code == "no_dicom":
             raise GANSegmentationError(

@@ -18,7 +18,15 @@ from PIL import Image
 
 from GANSegmentationLib.models import DiscriminatorSpec, open_package, write_package
 from GANSegmentationLib.networks import build
-from GANSegmentationLib.volumes import Geometry, Labelmap, Volume, read_labelmap, write_labelmap, write_volume
+from GANSegmentationLib.volumes import (
+    Geometry,
+    Labelmap,
+    Volume,
+    read_labelmap,
+    read_volume,
+    write_labelmap,
+    write_volume,
+)
 
 PTY = ("fcntl", "termios")
 
@@ -287,7 +295,7 @@ class TestSeries:
         done = ganseg("segment", both, "-o", tmp_path / "mask.nrrd", "--model", package, "--device", "cpu")
         assert done.code == 1
         assert all(uid in done.err for uid in uids)
-        assert "--series UID" in done.err
+        assert "(--series on the command line" in done.err
 
     def test_the_series_that_was_chosen_is_segmented(self, ganseg, package, folder, tmp_path):
         both, uids = folder
@@ -296,6 +304,37 @@ class TestSeries:
             *("--series", uids[1]),
         )
         assert done.code == 0, done.err
+
+    def test_a_rule_chooses_and_one_that_fits_none_says_what_there_is(self, ganseg, package, new_scan, tmp_path):
+        for modality in ("CT", "MR"):
+            (tmp_path / "study" / modality).mkdir(parents=True)
+            new_scan(tmp_path / "study" / modality, modality)
+        study, mask = tmp_path / "study", tmp_path / "mask.nrrd"
+        common = ("segment", study, "-o", mask, "--model", package, "--device", "cpu", "--series")
+        refused = ganseg(*common, "modality=PT")
+        assert refused.code == 1 and "[unknown_series]" in refused.err and not mask.exists()
+        done = ganseg(*common, "modality=CT")
+        assert done.code == 0, done.err
+        geometry = read_volume(study, series_uid="modality=CT").geometry
+        assert read_labelmap(mask).geometry.corner_distance(geometry) < 1e-4
+
+    def test_a_tilted_gantry_is_corrected_on_request_and_the_mask_lies_on_that_grid(
+        self, ganseg, package, new_scan, tmp_path
+    ):
+        folder = new_scan(tmp_path).dicom
+        angle = np.radians(10)
+        for path in folder.rglob("*.dcm"):
+            image = pydicom.dcmread(path)
+            image.ImageOrientationPatient = [1, 0, 0, 0, float(f"{np.cos(angle):.8f}"), float(f"{-np.sin(angle):.8f}")]
+            image.save_as(path)
+        mask = tmp_path / "mask.nrrd"
+        refused = ganseg("segment", folder, "-o", mask, "--model", package, "--device", "cpu")
+        assert refused.code == 1 and "[gantry_tilt]" in refused.err and not mask.exists()
+        done = ganseg("segment", folder, "-o", mask, "--model", package, "--device", "cpu", "--correct-tilt")
+        assert done.code == 0, done.err
+        assert "the mask lies on that grid" in done.err
+        grid = read_volume(folder, correct_tilt=True).geometry
+        assert read_labelmap(mask).geometry.corner_distance(grid) < 1e-4
 
     def test_a_series_of_a_file_that_has_none_is_wrong_use(self, ganseg, phantom, package, tmp_path):
         done = ganseg("segment", phantom.nifti, "-o", tmp_path / "mask.nrrd", "--model", package, "--series", "1.2.3")

@@ -53,7 +53,7 @@ def test_a_run_stops_goes_on_and_becomes_a_package_that_is_evaluated(
     assert "run_exists" in capsys.readouterr().err
     assert main([*run, "--workers", "0", "--resume", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["finished"] and said["epochs"] == 2 and said["best_dice"] > 0.5
+    assert said["finished"] and said["epochs"] == 2 and said["best_score"] > 0.5 and said["score"] == "Dice"
     package = said["package"]
 
     arguments = ["evaluate", package, "--data", str(prepared), "--patients", "lits_v00", "msd_c004", "--device", "cpu"]
@@ -80,6 +80,21 @@ def test_a_dry_run_says_what_training_would_take_and_writes_nothing(
     assert plan["train"] == {"patients": 4, "slices": 22} and plan["validation"] == {"patients": 2, "slices": 10}
     assert plan["networks"]["generator"]["parameters"] > 0 and plan["seconds_per_step"] > 0
     assert sorted(prepared.rglob("*")) == before
+
+
+def test_a_dry_run_says_the_true_sizes_of_unpadded_convolutions(
+    prepared: Path, preset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(preset), "--data", str(prepared), "--dry-run"]) == 0
+    assert "Slices: 1 x 64 x 64." in capsys.readouterr().out
+    plain = json.loads(preset.read_text())
+    unet = {"name": "unet", "config": {"width": 4, "depth": 2, "padding": "valid"}}
+    plain["objective"]["config"] = {"generator": unet, "border": "mirrored"}
+    (tmp_path / "valid.json").write_text(json.dumps(plain))
+    assert main(["train", str(tmp_path / "valid.json"), "--data", str(prepared), "--dry-run"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Slices: 1 x 64 x 64. In training every slice is extended by mirroring, to 1 x 104 x 104." in said
+    assert "in one tile of 1 x 104 x 104" in said and "scores for 64 x 64 pixels" in said
 
 
 def test_the_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,9 +108,11 @@ def test_the_anchor_holds_the_regression_critics_zero(small, make_batch, train):
     objective, batch = lgan(small, "lgan_regression"), make_batch(4, 32)
     players = objective.build_networks()
     nn.init.constant_(players["critic"].last.bias, 3.0)
-    train(objective, players, batch, steps=40, rate=1e-2, only="critic")
+    # Slow enough to settle: at larger steps the value swings around 0, and how far depends on the machine.
+    train(objective, players, batch, steps=40, rate=3e-3, only="critic")
     with torch.no_grad():
         reference = batch["mask"][:, None].float()
+        # Without the anchor it is 5 by then.
         assert players["critic"](reference, reference).mean().abs() < 1
     assert gap_of(objective, players, batch) > 1
 

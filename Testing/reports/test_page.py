@@ -9,16 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from GANSegmentationLib.reports import image_grid
+from GANSegmentationLib.reports import Strip, image_grid
 from GANSegmentationLib.reports.page import (
     Markup,
     details,
     figures,
     heading,
+    items,
+    line_plot,
     page,
     paragraph,
     picture,
     section,
+    side_by_side,
+    strip_plot,
     table,
     write_page,
 )
@@ -61,7 +65,8 @@ def png() -> bytes:
 def test_whatever_is_written_stays_text(png: bytes) -> None:
     parts = [
         EVIL,
-        paragraph(EVIL, EVIL),
+        paragraph(EVIL, EVIL, lead=EVIL),
+        items([EVIL, EVIL]),
         section(EVIL, EVIL, heading(EVIL)),
         figures({EVIL: EVIL}),
         table([EVIL, EVIL], [[EVIL, EVIL]]),
@@ -72,7 +77,7 @@ def test_whatever_is_written_stays_text(png: bytes) -> None:
     reader = Reader(document)
     assert "script" not in {tag for tag, _ in reader.tags}
     assert not any(name.startswith("on") for _, attributes in reader.tags for name in attributes)
-    assert reader.words.count(EVIL) == 17
+    assert reader.words.count(EVIL) == 19
 
 
 def test_nothing_comes_from_elsewhere_and_nothing_runs(png: bytes) -> None:
@@ -89,7 +94,7 @@ def test_nothing_comes_from_elsewhere_and_nothing_runs(png: bytes) -> None:
 def test_markup_is_taken_as_it_is() -> None:
     assert "<b>bold</b>" in page("t", [section("s", Markup("<b>bold</b>"))])
     assert "&lt;b&gt;" in page("t", [section("s", "<b>bold</b>")])
-    assert section("empty") == section("empty", "", Markup("")) == ""
+    assert section("empty") == section("empty", "", Markup("")) == side_by_side(Markup("")) == ""
 
 
 def test_numbers_stand_right_and_what_is_none_is_a_dash() -> None:
@@ -114,3 +119,16 @@ def test_only_png_pictures_are_put_in() -> None:
 def test_a_page_is_written_whole(tmp_path: Path) -> None:
     path = write_page(tmp_path / "p.html", page("Ä", ["ö"]))
     assert path.read_bytes().decode("utf-8").startswith("<!DOCTYPE html>") and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_wide_and_a_narrow_page_have_a_drawing_each_of_one_plot() -> None:
+    for drawing in (
+        line_plot({EVIL: ([1, 2], [0.5, 0.6])}, title="Dice", x_label="epoch"),
+        strip_plot([Strip(EVIL, [0.5, 0.6])], title="Dice"),
+    ):
+        document = page("t", [drawing])
+        assert "<script" not in document and document.count("<svg") == 2
+        assert re.findall(r'class="(broad|narrow)"><svg[^>]* width="(\d+)"', document) == [
+            ("broad", "900"), ("narrow", "420")
+        ]  # fmt: skip
+        assert re.search(r"@media\(max-width:640px\)\{\.broad\{display:none\}", document)

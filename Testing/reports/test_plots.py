@@ -102,6 +102,17 @@ def test_many_series_differ_and_the_legend_fits() -> None:
     assert all(float(text.get("y", "0")) < height for text in root.iter(f"{SVG}text"))
 
 
+def test_a_legend_below_leaves_the_lines_their_width_and_fits() -> None:
+    series = {f"generator/term number {i}": ([0, 1], [i, i + 1]) for i in range(7)}
+    beside, below = (parsed(line_plot_svg(series, width=420, legend=where)) for where in ("right", "below"))  # type: ignore[arg-type]
+    assert max(x for x, _ in lines(below)[0]) > max(x for x, _ in lines(beside)[0]) + 100
+    assert {*series} <= {*words(below)}, "no name is cut"
+    height, width = (float(below.get(side, "0")) for side in ("height", "width"))
+    for text in below.iter(f"{SVG}text"):
+        assert float(text.get("y", "0")) < height
+        assert text.get("text-anchor") or float(text.get("x", "0")) + 6.7 * len(text.text or "") < width
+
+
 def test_it_follows_light_and_dark_pages_without_loading_anything() -> None:
     svg = line_plot_svg({"a": ([1, 2], [1, 2])})
     assert "prefers-color-scheme:dark" in svg
@@ -131,6 +142,8 @@ def test_linear_ticks_are_round() -> None:
 def test_log_ticks_are_powers_of_ten() -> None:
     assert log_ticks(0.02, 300, 8) == pytest.approx([0.1, 1, 10, 100])
     assert log_ticks(0.3, 4, 8) == pytest.approx([0.5, 1, 2])
+    assert log_ticks(0.06, 2.7, 8) == pytest.approx([0.1, 0.2, 0.5, 1, 2]), "two decades with an end in a third"
+    assert log_ticks(19, 23, 8) == pytest.approx([19, 20, 21, 22, 23]), "one tick alone says no scale"
     assert log_ticks(1e-12, 1e12, 8) == pytest.approx([1e-12, 1e-9, 1e-6, 1e-3, 1, 1e3, 1e6, 1e9, 1e12])
 
 

@@ -25,7 +25,7 @@ def main(path: Path) -> None:
         options = RunOptions(accelerator="cpu", say=said.append, **run["options"])
         trainer = Trainer(Preset.from_dict(run["preset"]), dataset, Path(run["folder"]), options)
         result = trainer.run()
-        facts = {"count": trainer.processes.count, "epochs": result.epochs, "score": result.best_dice, "said": said}
+        facts = {"count": trainer.processes.count, "epochs": result.epochs, "score": result.best_score, "said": said}
         path.with_name(f"{Path(run['folder']).name}_{trainer.processes.rank}.json").write_text(json.dumps(facts))
 
 

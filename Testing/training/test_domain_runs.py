@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.inference import Predictor, Translator
-from GANSegmentationLib.models import open_package
+from GANSegmentationLib.models import PostProcessing, open_package
 from GANSegmentationLib.objectives import build
 from GANSegmentationLib.slicing import ByModality
-from GANSegmentationLib.training import Preset, RunOptions, Trainer, export_package
+from GANSegmentationLib.training import Preset, RunOptions, Trainer, export_package, load_preset
 from GANSegmentationLib.training.data import validation_slices
 from GANSegmentationLib.training.evaluation.references import case_volume
 from GANSegmentationLib.training.starting.preflight import check_run
 from GANSegmentationLib.training.watching.run_log import sample_keys
+from GANSegmentationLib.training.watching.score import patient_scores
 from GANSegmentationLib.training.watching.validation_translation import (
     case_translations,
-    patient_scores,
     translation_picture,
 )
+from Testing.training.miniatures import miniature, small
 from Testing.translator import domain_preset, write_two_domains
 
 
@@ -45,12 +48,42 @@ def test_a_run_becomes_a_package_that_knows_its_domains(data, tmp_path, setting)
     scan = case_volume(data, data.by_id["mr_5"])
     assert Translator(package, "cpu").translate(scan, "CT").source == "MR"
     if setting == "stargan":
-        assert {fact.name for fact in card.metrics} == {"score", "structure", "likeness"}
+        assert {fact.name for fact in card.metrics} == {"translation score", "structure", "likeness"}
         with pytest.raises(GANSegmentationError) as caught:
             Predictor(package, "cpu")
         assert caught.value.code == "wrong_task"
     else:
         Predictor(package, "cpu").segment([scan])
+
+
+def test_the_card_of_a_translator_is_complete_and_claims_no_masks(tmp_path):
+    preset = replace(small(load_preset("stargan_ct_mr")), steps_per_epoch=5)  # the generator learns in every fifth
+    data = miniature(preset, tmp_path / "data")
+    data = replace(data, cases=tuple(replace(case, licence="CC0-1.0") for case in data.cases))
+    result = Trainer(preset, data, tmp_path / "run", RunOptions("cpu")).run()
+    assert result.finished and result.score == "translation score"
+    path = export_package(tmp_path / "run", preset, data, tmp_path / "model.ganseg", device="cpu", date="2026-01-02")
+    package = open_package(path)
+    package.verify()
+    card = package.card
+    assert (card.id, card.task, card.domains) == ("ct-mr-stargan", "synthesis", ("CT", "MR"))
+    assert (card.network.name, card.training.objective) == ("stargan_generator", "domain")
+    assert card.default_for == () and card.discriminator is None and card.review is None
+    assert card.postprocessing == PostProcessing() and card.mask_channels == ()
+    assert {each.name for each in card.training.data} == {"lits_slices", "msd_slices", "chaos_mr"}
+    assert (card.training.preset, card.training.seed, card.training.epochs) == (preset.name, preset.seed, 1)
+    facts = {(fact.dataset, fact.name): fact for fact in card.metrics}
+    assert {name for _, name in facts} == {"translation score", "structure", "likeness"}
+    for source, patients in (("lits_slices", 6), ("msd_slices", 12), ("chaos_mr", 3)):
+        score = facts[source, "translation score"]
+        assert score.n == patients and score.ci95 is not None and score.split == "validation"
+        assert score.comment.startswith("the mean of structure and likeness")
+    words = " ".join([card.intended_use, card.limitations, *(fact.name + fact.comment for fact in card.metrics)])
+    assert not any(word in words for word in ("Dice", "segment", "mask")), words
+    assert package.preview() is not None
+    with pytest.raises(GANSegmentationError, match="translates scans") as caught:
+        Predictor(package, "cpu")
+    assert "ganseg translate" in caught.value.action
 
 
 def test_the_supervised_twin_learns_the_same_generator_without_translation(data, tmp_path):

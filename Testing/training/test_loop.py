@@ -142,7 +142,8 @@ def test_the_best_epoch_is_kept_when_later_ones_are_worse(
     data = replace(trainer.preset.data, score_source="lits_slices_decides")
     trainer.preset = replace(trainer.preset, data=data)
     result = trainer.run()
-    assert (result.best_epoch, result.best_dice, result.epochs, result.finished) == (2, 0.8, 4, True)
+    assert (result.best_epoch, result.best_score, result.score, result.epochs) == (2, 0.8, "Dice", 4)
+    assert result.finished
     assert load_checkpoint(tmp_path / "best.ckpt")["epoch"] == 2
     last = load_checkpoint(tmp_path / "last.ckpt")
     assert (last["best_epoch"], last["best_score"]) == (2, 0.8)

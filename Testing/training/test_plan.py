@@ -48,6 +48,42 @@ def test_it_counts_what_the_run_would_use(preset_json: dict[str, Any], dataset: 
     assert plan["batch"] == {"size": 4, "processes": 1, "parts": 1, "at_once": 4}
 
 
+UNET = {"name": "unet", "config": {"width": 4, "depth": 2, "padding": "valid"}}
+
+
+@pytest.mark.parametrize(
+    ("crop", "border", "drawn", "given", "scored", "tiles", "tile", "tile_scores"),
+    [
+        # 40 pixels are lost along a side of this network.
+        (0, "mirrored", 64, 104, 64, 1, 104, 64),
+        (60, "lost", 60, 60, 20, 1, 104, 64),
+    ],
+)
+def test_the_shapes_of_unpadded_convolutions_are_those_that_are_computed(
+    supervised_json: dict[str, Any], dataset: Dataset, crop: int, border: str, drawn: int, given: int, scored: int,
+    tiles: int, tile: int, tile_scores: int,
+) -> None:  # fmt: skip
+    supervised_json["objective"]["config"] = {"generator": UNET, "border": border}
+    supervised_json["data"]["crop"] = crop
+    plan = _plan(supervised_json, dataset)
+    generator = plan["networks"]["generator"]
+    assert (generator["inputs"], generator["outputs"]) == (((1, given, given),), ((1, scored, scored),))
+    assert plan["shapes"] == {
+        "slice": (1, drawn, drawn), "whole": (64, 64), "tiles": tiles, "tile": (1, tile, tile),
+        "scores": (1, tile_scores, tile_scores),
+    }  # fmt: skip
+
+
+def test_large_slices_are_validated_in_tiles_and_whole(
+    supervised_json: dict[str, Any], dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("GANSegmentationLib.inference.tiles.whole_scores.__kwdefaults__", {"largest": 40})
+    supervised_json["objective"]["config"] = {"generator": UNET}
+    supervised_json["data"]["crop"] = 60
+    shapes = _plan(supervised_json, dataset)["shapes"]
+    assert shapes["whole"] == (64, 64) and shapes["tiles"] == 4 and shapes["tile"][1] - shapes["scores"][1] == 40
+
+
 def test_hours_follow_from_steps_loading_and_validation(preset_json: dict[str, Any], dataset: Dataset) -> None:
     plan = _plan(preset_json, dataset, epochs=100)
     step = plan["seconds_per_step"] + plan["loading_seconds_per_step"]

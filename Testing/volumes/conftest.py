@@ -100,6 +100,48 @@ def write_dicom(
     return paths
 
 
+def item(**values: Any) -> Dataset:
+    """One item of a sequence."""
+    dataset = Dataset()
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def make_enhanced(
+    stored: np.ndarray,
+    positions: Sequence[Sequence[float]],
+    *,
+    orientation: Sequence[float] = AXIAL,
+    spacing: Sequence[float] = (0.75, 0.5),
+    each: Callable[[int], Mapping[str, Sequence[Any]]] | None = None,
+    **tags: Any,
+) -> Dataset:
+    """An enhanced CT with the frames `stored` ``(frame, y, x)``; `each` gives further functional groups of frame k."""
+    image = make_image(stored[0], None, 1, **{"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1", **tags})
+    image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
+    for keyword in ("ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
+        delattr(image, keyword)
+    image.NumberOfFrames = len(stored)
+    if "PixelData" not in tags:
+        order = "<" if image.file_meta.TransferSyntaxUID.is_little_endian else ">"
+        image.PixelData = stored.astype(stored.dtype.newbyteorder(order)).tobytes()
+    image.SharedFunctionalGroupsSequence = [
+        item(
+            PixelMeasuresSequence=[item(PixelSpacing=list(spacing), SliceThickness=9.5)],
+            PlaneOrientationSequence=[item(ImageOrientationPatient=list(orientation))],
+            PixelValueTransformationSequence=[item(RescaleSlope=1, RescaleIntercept=-1024, RescaleType="HU")],
+        )
+    ]
+    frames = []
+    for index, position in enumerate(positions):
+        place = item(ImagePositionPatient=[f"{float(value):.10g}" for value in position])
+        further = each(index) if each is not None else {}
+        frames.append(item(PlanePositionSequence=[place], **further))
+    image.PerFrameFunctionalGroupsSequence = frames
+    return image
+
+
 @pytest.fixture
 def write_series(tmp_path: Path) -> SeriesWriter:
     """`write_dicom` into the folder ``series`` of the test's own folder, or the sub-folder `into` of that."""
@@ -115,7 +157,9 @@ def dicom_tools() -> Any:
     """The functions of this file, for tests that compose a file of their own."""
     import types
 
-    return types.SimpleNamespace(save=save, make_image=make_image, write_dicom=write_dicom)
+    return types.SimpleNamespace(
+        save=save, make_image=make_image, write_dicom=write_dicom, make_enhanced=make_enhanced, item=item
+    )
 
 
 @pytest.fixture

@@ -11,6 +11,11 @@ import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, RLELossless, UID_dictionary
 
+try:
+    from pydicom.pixels import apply_modality_lut
+except ImportError:  # before pydicom 3
+    from pydicom.pixel_data_handlers import apply_modality_lut
+
 from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.volumes import read_volume
 
@@ -169,15 +174,42 @@ def test_headers_that_make_no_sense_are_refused(write_series, stored, tmp_path, 
     assert refusal(tmp_path / "series").code == "unsupported_pixels"
 
 
-def test_a_lookup_table_instead_of_a_slope_is_refused(write_series, stored, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def lookup_table(values: list[int], first: int, bits: int = 16, signed: bool = False) -> pydicom.Dataset:
     table = pydicom.Dataset()
-    table.LUTDescriptor = [4, 0, 16]
-    table["LUTDescriptor"].VR = "US"
-    table.ModalityLUTType = "US"
-    table.LUTData = [1, 2, 3, 4]
-    table["LUTData"].VR = "US"
-    write_series(stored, ModalityLUTSequence=[table])
-    assert refusal(tmp_path / "series").code == "unsupported_pixels"
+    table.add_new(0x00283002, "SS" if signed else "US", [len(values) % 65536, first, bits])
+    table.ModalityLUTType = "HU"
+    table.add_new(0x00283006, "US", values)
+    return table
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_lookup_table_takes_the_place_of_slope_and_intercept(write_series, tmp_path, dtype) -> None:  # type: ignore[no-untyped-def]
+    planes = np.array([[[0, 10, 11], [12, 13, 200]]] * 2, dtype)
+    table = lookup_table([500, 7, 60000], 11)
+    write_series(planes, ModalityLUTSequence=[table], RescaleSlope=None, RescaleIntercept=None)
+    volume = read_volume(tmp_path / "series")
+    np.testing.assert_array_equal(volume.array[1], [[500, 500, 500], [7, 60000, 60000]])
+    assert volume.array.dtype == np.int32
+
+
+def test_a_lookup_table_of_signed_values_equals_the_one_that_pydicom_applies(write_series, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    planes = np.random.default_rng(0).integers(-40, 40, (2, 6, 7)).astype(np.int16)
+    values = np.random.default_rng(1).integers(0, 65536, 60).tolist()
+    table = lookup_table(values, -30, signed=True)
+    paths = write_series(planes, ModalityLUTSequence=[table], RescaleSlope=None, RescaleIntercept=None)
+    expected = np.array(values)[np.clip(planes.astype(int) + 30, 0, 59)]
+    np.testing.assert_array_equal(read_volume(tmp_path / "series").array, expected)
+    image = pydicom.dcmread(paths[0])
+    np.testing.assert_array_equal(apply_modality_lut(image.pixel_array, image), expected[0])
+
+
+def test_a_lookup_table_beside_a_slope_or_with_too_few_entries_is_refused(write_series, stored, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    write_series(stored, into="both", ModalityLUTSequence=[lookup_table([1, 2, 3, 4], 0)])
+    assert refusal(tmp_path / "both").code == "unsupported_pixels"
+    short = lookup_table([1, 2, 3, 4], 0)
+    short[0x00283002].value = [5, 0, 16]
+    write_series(stored, into="short", ModalityLUTSequence=[short], RescaleSlope=None, RescaleIntercept=None)
+    assert refusal(tmp_path / "short").code == "damaged_file"
 
 
 def test_a_size_that_the_pixels_do_not_have_is_refused(write_series, stored, tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -216,7 +248,7 @@ def compressed(path: Path, stored: np.ndarray, kind: str) -> bytes:
 def test_compressed_series_read_the_same_with_and_without_a_plugin(  # type: ignore[no-untyped-def]
     write_series, large, tmp_path, kind, syntax, signed
 ) -> None:
-    # pydicom has no plugin for lossless JPEG here: GDCM decodes it. It does for JPEG 2000 (Pillow).
+    # pydicom has no plugin for lossless JPEG here: GDCM decodes it. It does for JPEG 2000 (pylibjpeg or Pillow).
     large = large.astype(np.int16) - 500 if signed else large
 
     def encode(k: int) -> dict[str, bytes]:
@@ -262,7 +294,7 @@ def test_rle_is_decoded_by_pydicom_itself(write_series, stored, tmp_path) -> Non
 )
 @pytest.mark.filterwarnings("ignore")
 def test_a_compression_without_decoder_names_what_is_missing(  # type: ignore[no-untyped-def]
-    write_series, stored, tmp_path, syntax, advice
+    write_series, stored, tmp_path, monkeypatch, syntax, advice
 ) -> None:
     if syntax not in UID_dictionary:
         pytest.skip(f"pydicom {pydicom.__version__} cannot write {syntax}")
@@ -272,6 +304,8 @@ def test_a_compression_without_decoder_names_what_is_missing(  # type: ignore[no
         image.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
         image["PixelData"].is_undefined_length = True
         image.save_as(path)
+    # As if pylibjpeg-openjpeg were not installed.
+    monkeypatch.setattr("GANSegmentationLib.volumes.dicom_decode._pydicom_decodes", lambda _: False)
     error = refusal(tmp_path / "series")
     assert error.code == "missing_decoder"
     assert syntax in error.message

@@ -137,10 +137,6 @@ def test_padding_of_a_toshiba_ct_becomes_air(awkward: Path) -> None:
         ("dicom2nifti/ge/fmri/001", "four_dimensional"),
         ("dicom2nifti/ge/dti/001", "four_dimensional"),
         ("dicom2nifti/siemens/fmri_classic/001", "four_dimensional"),
-        ("dicom2nifti/philips_enhanced/anatomical/001", "multi_frame"),
-        ("dicom2nifti/siemens_multiframe/anatomical/001", "multi_frame"),
-        ("dicom2nifti/hyperfine/anatomical/001", "multi_frame"),
-        ("dcmqi/data/segmentations/24x38x3/multiframe", "multi_frame"),
         ("dcmqi/data/segmentations/24x38x3/seg", "no_dicom"),
     ],
 )

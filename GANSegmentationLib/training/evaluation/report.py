@@ -17,8 +17,21 @@ from ...inference import Predictor
 from ...inference.plausibility import LOWER_IS_BETTER
 from ...metrics import ROW_HAUSDORFF_NOTE
 from ...metrics.ranking import review_curve
-from ...reports import Strip, line_plot_svg, overlay_montage, strip_plot_svg, write_csv, write_json
-from ...reports.page import Markup, details, figures, heading, page, paragraph, picture, section, table, write_page
+from ...reports import Strip, overlay_montage, write_csv, write_json
+from ...reports.page import (
+    Markup,
+    details,
+    figures,
+    heading,
+    line_plot,
+    page,
+    paragraph,
+    picture,
+    section,
+    strip_plot,
+    table,
+    write_page,
+)
 from ...volumes import Labelmap
 from ..preset import Preset
 from .evaluate import (
@@ -233,7 +246,7 @@ def _every_patient(measured: Measured) -> Iterable[str]:
             below = name if len(models) > 1 else ""
             strips.append(Strip(source, list(means.values()), list(means), mean, interval, colour, below))
     over = measured.scores[0].over if measured.scores else "patients"
-    yield Markup(strip_plot_svg(strips, title=f"Dice, one dot for each of the {over}", y_label="Dice"))
+    yield strip_plot(strips, title=f"Dice, one dot for each of the {over}", y_label="Dice")
 
 
 def _difference(measured: Measured) -> Iterable[str]:
@@ -258,7 +271,7 @@ def _difference(measured: Measured) -> Iterable[str]:
         found = paired_difference(measured.scores, rival.scores, source)
         strips.append(Strip(source, list(values.values()), list(values), found.mean, (found.low, found.high)))
     title = f"Dice of {first.id} minus {second.id}"
-    yield Markup(strip_plot_svg(strips, title=title, y_label="difference of Dice", zero=True, height=320))
+    yield strip_plot(strips, title=title, y_label="difference of Dice", zero=True, height=320)
 
 
 def _difference_row(each: Difference) -> tuple[object, ...]:
@@ -300,15 +313,13 @@ def _review(measured: Measured) -> Iterable[str]:
     yield paragraph("The best of several on the same slices looks better than it is.", "soft")
     curves = {each.signal: _curve(measured.records, each) for each in measured.assessments}
     curves["chance"] = ([0.0, 1.0], [0.0, 1.0])
-    yield Markup(
-        line_plot_svg(
-            curves,
-            title="Worst fifth of the slices that is found",
-            x_label="part of the slices looked at",
-            y_label="part found",
-            y_range=(0.0, 1.0),
-            width=900,
-        )
+    yield line_plot(
+        curves,
+        title="Worst fifth of the slices that is found",
+        x_label="part of the slices looked at",
+        y_label="part found",
+        y_range=(0.0, 1.0),
+        height=400,
     )
 
 

@@ -6,19 +6,17 @@ masks best for review, measured on the validation patients.
 
 from __future__ import annotations
 
-import datetime
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...datasets.dataset import Dataset
 from ...datasets.slices import SliceView
-from ...datasets.splits import Split, patient_split
+from ...datasets.splits import Split
 from ...errors import GANSegmentationError
 from ...inference import Predictor
 from ...metrics import Interval
@@ -29,16 +27,15 @@ from ...models import (
     open_package,
     write_package,
 )
+from ...objectives import build as build_objective
 from ...reports import preview_picture
 from ...volumes import Labelmap, Segment
-from ..checkpoint import load_checkpoint
 from ..evaluation.evaluate import CaseScore, Summary, evaluate, patient_means, summarise
 from ..evaluation.references import case_volumes
 from ..evaluation.review import assess_all, evaluate_with_review, review_fact
 from ..preset import Preset
-from ..starting.preflight import dataset_of, require_same_data
-from ..starting.transfer import started_from
-from .card import discriminator_spec, labels_of, model_card
+from .card import discriminator_spec
+from .finished import Weights, finished_run, shipped_weights
 
 CANDIDATES: tuple[PostProcessing, ...] = (
     PostProcessing(),
@@ -47,8 +44,6 @@ CANDIDATES: tuple[PostProcessing, ...] = (
     PostProcessing(largest_component=True, fill_holes=True),
 )
 """What the validation patients choose from: as it is, filled, the largest component, both."""
-
-Weights = dict[str, npt.NDArray[np.generic]]
 
 _MARGIN = 1e-4
 """A step of post-processing has to earn at least this mean Dice: below, the simpler one is taken."""
@@ -89,34 +84,22 @@ def export_package(
         ``no_discriminator`` if one is asked for and the objective has none that judges masks; what writing and opening
         a package raise.
     """
-    state = _best_state(run)
-    dataset = dataset_of(preset, dataset)
-    split = patient_split(dataset, validation=preset.data.validation_patients)
-    require_same_data(run, dataset, split)
-    labels = labels_of(preset)
-    card = model_card(
-        preset,
-        dataset,
-        split,
-        int(state["epoch"]),
-        date or datetime.date.today().isoformat(),
-        started_from=started_from(run),
-    )
-    weights = {name: _half(tensor.numpy()) for name, tensor in state["average"].items()}
-    if card.task == "synthesis":
+    if build_objective(preset.objective.name, preset.objective.config).task == "synthesis":
         from .export_synthesis import export_synthesis
 
         return export_synthesis(run, preset, dataset, target, device=device, date=date, say=say)
+    found = finished_run(run, preset, dataset, date)
+    dataset, split, labels, card = found.dataset, found.split, found.labels, found.card
     judge: Weights | None = None
     if preset.model.with_discriminator if with_discriminator is None else with_discriminator:
         spec = discriminator_spec(preset)
-        judge = {name: _half(tensor.numpy()) for name, tensor in _reviewer_state(state).items()}
+        judge = shipped_weights(_reviewer_state(found.state))
         card = replace(card, discriminator=spec)
         say(
             f"the package carries its discriminator, {spec.name}: {sum(each.nbytes for each in judge.values()):,} bytes"
         )
     with tempfile.TemporaryDirectory() as folder:
-        path = write_package(Path(folder) / "trial.ganseg", card, weights, labels, discriminator_weights=judge)
+        path = write_package(Path(folder) / "trial.ganseg", card, found.weights, labels, discriminator_weights=judge)
         predictor = Predictor(open_package(path), device)
         view = preset.data.view
         chosen, scores = _choose_cleaning(predictor, dataset, split, view, preset.data.score_source, say)
@@ -128,22 +111,10 @@ def export_package(
             )
         preview = _preview(predictor, labels, dataset, split, view)
     final = replace(card, postprocessing=chosen, metrics=metric_facts(summarise(scores)), review=review)
-    return write_package(target, final, weights, labels, preview, discriminator_weights=judge)
+    return write_package(target, final, found.weights, labels, preview, discriminator_weights=judge)
 
 
-def _best_state(run: Path) -> dict[str, Any]:
-    best = run / "best.ckpt"
-    if not best.is_file():
-        raise GANSegmentationError(
-            "run_not_found",
-            f"{run} holds no best weights ({best.name} is missing).",
-            cause="The run has not finished its first epoch, or the folder is another one.",
-            action="Train first, or give the run's folder.",
-        )
-    return load_checkpoint(best, needs=("average", "epoch"))
-
-
-def _reviewer_state(state: dict[str, Any]) -> dict[str, Any]:
+def _reviewer_state(state: Mapping[str, Any]) -> Mapping[str, Any]:
     if "reviewer" not in state:
         raise GANSegmentationError(
             "no_discriminator",
@@ -151,7 +122,7 @@ def _reviewer_state(state: dict[str, Any]) -> dict[str, Any]:
             cause="It was written by an earlier version.",
             action="Train again, or leave out the discriminator.",
         )
-    found: dict[str, Any] = state["reviewer"]
+    found: Mapping[str, Any] = state["reviewer"]
     return found
 
 
@@ -218,13 +189,6 @@ def _mean(scores: Sequence[CaseScore], source: str | None) -> float:
 def _words(candidate: PostProcessing) -> str:
     parts = ["largest component"] * candidate.largest_component + ["holes filled"] * candidate.fill_holes
     return ", ".join(parts) or "no post-processing"
-
-
-def _half(array: np.ndarray) -> np.ndarray:
-    """Floating point weights in half precision; counters as they are, and what half precision cannot reach."""
-    if array.dtype.kind != "f" or float(np.abs(array).max(initial=0.0)) > float(np.finfo(np.float16).max):
-        return array
-    return array.astype(np.float16)
 
 
 def _preview(predictor: Predictor, labels: Sequence[Segment], dataset: Dataset, split: Split, view: SliceView) -> bytes:

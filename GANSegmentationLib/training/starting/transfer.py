@@ -11,7 +11,6 @@ weights from its own checkpoint and does not need the package any more.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import GANSegmentationError
-from ...models import Card, ModelLibrary, Package, StartedFrom, open_package
+from ...models import Card, Package, StartedFrom
 from ...models.card import MODEL_FILE
+from ...models.find import find_package
 from ...networks import NetworkEntry, entry, read_network_config
 from ..preset import TransferSettings
 
@@ -131,7 +131,7 @@ def load_start(
     network_name, network_config:
         What it is in the registry.
     package:
-        The package where it is open already; else `open_start` finds it.
+        The package where it is open already; else the one that the settings name.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def load_start(
         ``transfer_mismatch`` for another network, other shapes elsewhere, or a policy that the network has no parts
         for; what opening and reading the package raise.
     """
-    package = open_start(settings) if package is None else package
+    package = find_package(settings.package) if package is None else package
     card = package.card
     described = entry(network_name)
     _require_same_network(card, described)
@@ -167,27 +167,6 @@ def load_start(
     generator.load_state_dict(state)
     origin = StartedFrom(card.id, card.version, card.files[MODEL_FILE].sha256)
     return TransferReport(origin, tuple(taken), adapted, drawn, _notes(configs))
-
-
-def open_start(settings: TransferSettings) -> Package:
-    """The package that `TransferSettings.package` names: a path where it looks like one or is there, else a model's id.
-
-    Raises
-    ------
-    GANSegmentationError
-        As `open_package` and `ModelLibrary.get`.
-    """
-    wanted = settings.package
-    path = Path(wanted)
-    separators = tuple(filter(None, (os.sep, os.altsep)))
-    if path.suffix == ".ganseg" or any(separator in wanted for separator in separators):
-        return open_package(path)
-    try:
-        return ModelLibrary().get(wanted)
-    except GANSegmentationError as error:
-        if error.code == "unknown_model" and path.exists():
-            return open_package(path)
-        raise
 
 
 def started_from(run: Path) -> StartedFrom | None:

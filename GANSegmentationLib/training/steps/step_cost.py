@@ -6,7 +6,7 @@ import math
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,12 +14,33 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import GANSegmentationError
+from ...inference import whole_scores
 from ...objectives.base import Batch
 from ..preset import Preset
 from .learners import Learners
 
 _FEW = 2
 """Slices in the smaller measurement; batch normalisation needs two."""
+
+
+@dataclass(frozen=True)
+class ValidationCost:
+    """What the generator is given of a whole slice, and how long it takes.
+
+    Parameters
+    ----------
+    seconds_per_slice:
+        Without gradients.
+    tiles:
+        How many pieces a slice is scored in; 1 for a network that scores every pixel it is given.
+    inputs, outputs:
+        The shapes of a piece, without the batch, and of what the generator gives for it.
+    """
+
+    seconds_per_slice: float
+    tiles: int
+    inputs: tuple[tuple[int, ...], ...]
+    outputs: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -30,8 +51,8 @@ class StepCost:
     ----------
     seconds:
         Of computing, the mean over steps with and without the phases that are not due in every step.
-    validation_seconds_per_slice:
-        Of the generator on a slice, without gradients.
+    validation:
+        Of the generator on a whole slice, without gradients.
     memory_mb:
         Megabytes (10^6) of ``parameters``, ``gradients``, ``optimiser``, ``average`` (the moving average of the
         generator), ``activations`` (with the batch) and their ``total``.
@@ -40,7 +61,7 @@ class StepCost:
     """
 
     seconds: float
-    validation_seconds_per_slice: float
+    validation: ValidationCost
     memory_mb: Mapping[str, float]
     measured: bool
 
@@ -70,7 +91,7 @@ def measured_preset(preset: Preset, device: torch.device, *, share: int) -> Pres
     return replace(preset, accumulate=parts, batch_size=few * parts)
 
 
-def measure_step(learners: Learners, batch: Batch, preset: Preset, *, share: int) -> StepCost:
+def measure_step(learners: Learners, batch: Batch, preset: Preset, *, share: int, whole: tuple[int, int]) -> StepCost:
     """Run training steps of a few slices and scale what they cost to a process' share of the batch.
 
     On a GPU a whole part of the batch is run and its peak memory read; elsewhere two sizes are run, and time and memory
@@ -86,6 +107,8 @@ def measure_step(learners: Learners, batch: Batch, preset: Preset, *, share: int
         The run's own.
     share:
         As `measured_preset`.
+    whole:
+        Rows and columns of a slice in validation, where nothing is cut from it.
 
     Raises
     ------
@@ -105,7 +128,7 @@ def measure_step(learners: Learners, batch: Batch, preset: Preset, *, share: int
             activations = _gpu_peak_mb(learners, batch) - sum(held.values())
         else:
             activations = _line(few, _saved_mb(learners, small), many, _saved_mb(learners, batch), part)
-        validation = _time_validation(learners, call)
+        validation = _validation_cost(learners, call, whole)
     except torch.cuda.OutOfMemoryError as error:
         raise GANSegmentationError(
             "out_of_memory",
@@ -127,20 +150,25 @@ def measure_step(learners: Learners, batch: Batch, preset: Preset, *, share: int
 def watched_shapes(networks: Mapping[str, nn.Module]) -> Iterator[dict[str, NetworkShapes]]:
     """The shapes of each network's first call within the context."""
     shapes: dict[str, NetworkShapes] = {}
-
-    def watch(role: str) -> Any:
-        def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            if role not in shapes:
-                shapes[role] = NetworkShapes(_shapes(inputs), _shapes(output))
-
-        return hook
-
-    handles = [network.register_forward_hook(watch(role)) for role, network in networks.items()]
-    try:
+    with ExitStack() as stack:
+        calls = {role: stack.enter_context(_watched_calls(network)) for role, network in networks.items()}
         yield shapes
+        shapes.update({role: made[0] for role, made in calls.items() if made})
+
+
+@contextmanager
+def _watched_calls(network: nn.Module) -> Iterator[list[NetworkShapes]]:
+    """The shapes of every call of a network within the context."""
+    calls: list[NetworkShapes] = []
+
+    def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        calls.append(NetworkShapes(_shapes(inputs), _shapes(output)))
+
+    handle = network.register_forward_hook(hook)
+    try:
+        yield calls
     finally:
-        for handle in handles:
-            handle.remove()
+        handle.remove()
 
 
 def _shapes(value: Any) -> tuple[tuple[int, ...], ...]:
@@ -212,15 +240,22 @@ def _detached(value: Any) -> Any:
     return value.detach() if isinstance(value, Tensor) else value
 
 
-def _time_validation(learners: Learners, call: Sequence[Any]) -> float:
-    """Seconds a slice of the averaged generator, given what the objective has given the generator."""
-    inputs, named = call
-    with torch.no_grad(), learners.processes.autocast():
+def _validation_cost(learners: Learners, call: Sequence[Any], whole: tuple[int, int]) -> ValidationCost:
+    """What the averaged generator costs on whole slices, given besides what the objective has given the generator."""
+    (first, *others), named = call
+    network = learners.average.network
+    # What the pixels are does not matter; how many there are does.
+    images = first.new_zeros((*first.shape[:2], *whole))
+    with torch.no_grad(), learners.processes.autocast(), _watched_calls(network) as calls:
         _wait(learners.processes.device)
         started = time.perf_counter()
-        learners.average.network(*inputs, **named)
+        if getattr(network, "lost_border", None) is None:
+            network(images, *others, **named)
+        else:
+            whole_scores(network, images, *others)
         _wait(learners.processes.device)
-    return (time.perf_counter() - started) / len(inputs[0])
+    seconds = (time.perf_counter() - started) / len(images)
+    return ValidationCost(seconds, len(calls), calls[0].inputs, calls[0].outputs)
 
 
 def _held_mb(learners: Learners) -> dict[str, float]:

@@ -59,7 +59,7 @@ def _row(real: Dataset, synthetic: Dataset, each: Neighbour) -> list[npt.NDArray
     return [
         _middle(mask) / max(synthetic.labels, default=1),
         _grey(painted, synthetic.images(painted)[each.painted[1]], window),
-        _grey(other, real.images(other)[each.real[1]], window),
+        _grey(other, _at_size(real.images(other)[each.real[1]], mask.shape), window),
     ]
 
 
@@ -69,6 +69,17 @@ def _grey(case: Case, stored: npt.NDArray[Any], window: tuple[float, float] | No
     low, high = (float(value) for value in np.percentile(values, (1, 99))) if window is None else window
     grey: npt.NDArray[np.float32] = np.clip((_middle(values) - low) / max(high - low, 1e-6), 0, 1)
     return grey
+
+
+def _at_size(stored: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """A real slice at the painted one's size, so that both show the same place at the same scale."""
+    if stored.shape == shape:
+        return stored
+    from PIL import Image
+
+    image = Image.fromarray(np.asarray(stored, dtype=np.float32))
+    rows, columns = shape
+    return np.asarray(image.resize((columns, rows), Image.Resampling.BOX))
 
 
 def _middle(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -10,6 +10,8 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from .score import DICE, Score
+
 Row = Mapping[str, float]
 
 _EPOCHS = 3
@@ -53,7 +55,7 @@ class Episode:
     last: int
 
 
-def examine(history: Sequence[Row], score: str = "dice") -> list[Symptom]:
+def examine(history: Sequence[Row], score: Score = DICE) -> list[Symptom]:
     """What is wrong after the last row of `history`.
 
     Parameters
@@ -63,7 +65,7 @@ def examine(history: Sequence[Row], score: str = "dice") -> list[Symptom]:
         critics, ``<phase>/adversarial_share``, ``<role>/gradient_norm``, ``skipped_steps``, ``missed_cases``,
         ``loader_share``, ``seconds`` and the validation score. What is not there is not judged.
     score:
-        The column of the validation score.
+        Which score validates the run.
     """
     if not history:
         return []
@@ -75,7 +77,7 @@ def examine(history: Sequence[Row], score: str = "dice") -> list[Symptom]:
     return [symptom for symptom in found if symptom is not None]
 
 
-def episodes(history: Sequence[Row], score: str = "dice") -> list[Episode]:
+def episodes(history: Sequence[Row], score: Score = DICE) -> list[Episode]:
     """Every symptom of a run with the epochs in which it was seen, in the order of appearance.
 
     An episode tells the symptom as it was when last seen. One that ends and comes back makes two.
@@ -177,8 +179,8 @@ _BY_MEASURE: Mapping[str, Callable[[str, Sequence[float], Sequence[Row]], Sympto
 }
 
 
-def _judge_score(history: Sequence[Row], score: str) -> Symptom | None:
-    values = _last(history, score)
+def _judge_score(history: Sequence[Row], score: Score) -> Symptom | None:
+    values = _last(history, score.column)
     if len(values) <= _EPOCHS:
         return None
     best, now = max(values), statistics.fmean(values[-2:])
@@ -186,8 +188,8 @@ def _judge_score(history: Sequence[Row], score: str) -> Symptom | None:
         return None
     return Symptom(
         "fallen_score",
-        f"The validation {score} has fallen to {now:.3f}, from {best:.3f} in epoch "
-        f"{next(int(row['epoch']) for row in history if row.get(score) == best)}.",
+        f"The validation {score.name} has fallen to {now:.3f}, from {best:.3f} in epoch "
+        f"{next(int(row['epoch']) for row in history if row.get(score.column) == best)}.",
         "The best weights are kept. Lower the learning rates or let them fall (schedule), raise ema_decay, or set "
         "early_stop; in a GAN it is often the adversary that has taken over.",
     )
@@ -230,7 +232,7 @@ def _starving(history: Sequence[Row]) -> Symptom | None:
     )
 
 
-def notes(history: Sequence[Row], score: str = "dice") -> Iterator[str]:
+def notes(history: Sequence[Row], score: Score = DICE) -> Iterator[str]:
     """For each row the codes of what was wrong after it, for a column of the log."""
     for epoch in range(1, len(history) + 1):
         yield " ".join(symptom.code for symptom in examine(history[:epoch], score))

@@ -12,9 +12,9 @@ from torch import nn
 
 from ...datasets.slices import SliceDataset, SliceKey
 from ...objectives import Objective
-from ...objectives.base import Task
 from ...objectives.domain import Domain
 from .run_log import sample_picture
+from .score import patient_scores
 from .validation import mean_dice, validate
 
 
@@ -25,7 +25,7 @@ class Verdict:
     Parameters
     ----------
     score:
-        Higher is better; it decides which weights are best.
+        Higher is better; it decides which weights are best. `score_of` says which score it is.
     columns:
         Further figures for the log by name.
     picture:
@@ -35,11 +35,6 @@ class Verdict:
     score: float
     columns: dict[str, float] = field(default_factory=dict)
     picture: bytes = b""
-
-
-def score_name(task: Task) -> str:
-    """What the log calls the score of a task: ``"dice"`` of a segmentation, else ``"score"``."""
-    return "dice" if task == "segmentation" else "score"
 
 
 def judge(
@@ -58,7 +53,7 @@ def judge(
     `validate_synthesis`, a translation without segmentation by `case_translations`.
     """
     if isinstance(objective, Domain) and not objective.segments:
-        from .validation_translation import case_translations, patient_scores, translation_picture
+        from .validation_translation import case_translations, translation_picture
 
         scores = patient_scores(case_translations(generator, objective, slices, device), source)
         picture = translation_picture(generator, objective, slices, samples, device)

@@ -14,6 +14,7 @@ from ...datasets.dataset import Case, write_atomically
 from ...datasets.slices import SliceDataset, SliceKey
 from ...reports import image_grid, line_plot_svg, write_csv
 from .health import notes
+from .score import DICE, Score
 from .validation import raw_scores
 
 Row = dict[str, float]
@@ -29,7 +30,7 @@ class RunLog:
     ``notes`` says by their codes what `health` saw after each epoch.
     """
 
-    def __init__(self, folder: Path, rows: Sequence[Mapping[str, float]] = (), *, score: str = "dice") -> None:
+    def __init__(self, folder: Path, rows: Sequence[Mapping[str, float]] = (), *, score: Score = DICE) -> None:
         self.folder = folder
         self.score = score
         self.rows: list[Row] = [dict(row) for row in rows]
@@ -45,8 +46,8 @@ class RunLog:
         told = zip(self.rows, notes(self.rows, self.score), strict=True)
         write_csv([{**row, "notes": note} for row, note in told], self.folder / "log.csv")
         self._plot("losses.svg", "Loss terms", loss_terms(self._names()), log_y=True)
-        scores = [name for name in self._names() if name.startswith(self.score)]
-        self._plot("scores.svg", f"Validation {self.score.capitalize()}", scores)
+        scores = [name for name in self._names() if is_of(name, self.score)]
+        self._plot("scores.svg", f"Validation {self.score.name}", scores)
 
     def _names(self) -> list[str]:
         return list(dict.fromkeys(name for row in self.rows for name in row))
@@ -55,13 +56,25 @@ class RunLog:
         epochs = [row["epoch"] for row in self.rows]
         series: dict[str, Any] = {name: (epochs, [row.get(name, float("nan")) for row in self.rows]) for name in names}
         if series:
-            svg = line_plot_svg(series, title=title, x_label="epoch", y_label=title, log_y=log_y)
+            svg = line_plot_svg(
+                series, title=title, x_label="epoch", y_label=title, log_y=log_y and fits_log_axis(series)
+            )
             write_atomically(self.folder / file, svg.encode())
 
 
 def loss_terms(names: Iterable[str]) -> list[str]:
     """Which columns are terms of losses: ``phase/term``, without what is measured beside them."""
     return [name for name in names if "/" in name and not name.endswith(MEASURES)]
+
+
+def fits_log_axis(series: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> bool:
+    """Whether curves can be drawn over a logarithmic axis: what is negative, as a critic's loss, would not be seen."""
+    return not any(value < 0 for _, values in series.values() for value in values)
+
+
+def is_of(name: str, score: Score) -> bool:
+    """Whether a column holds the validation score, of all or of one source."""
+    return name == score.column or name.startswith(f"{score.column}_")
 
 
 @torch.no_grad()

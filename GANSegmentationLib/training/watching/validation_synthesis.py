@@ -15,6 +15,7 @@ from ...objectives import Objective
 from ...objectives.synthesis import Synthesis
 from ...reports import image_grid
 from .picture_similarity import structure_similarity, texture_similarity
+from .score import patient_scores
 
 _BATCH = 16
 _NOISE_SEED = 0
@@ -57,15 +58,6 @@ def validate_synthesis(
     without any mask are left out. Noise is drawn from one seed, so that epochs compare.
     """
     return patient_scores(case_similarities(generator, objective, slices, device), source)
-
-
-def patient_scores(similarities: Sequence[CaseSimilarity], source: str | None = None) -> dict[str, float]:
-    """The mean score of each patient over the patient's cases, of one source or of all."""
-    values: dict[str, list[float]] = {}
-    for each in similarities:
-        if source in (None, each.source):
-            values.setdefault(each.patient, []).append(each.score)
-    return {patient: float(np.mean(scores)) for patient, scores in values.items()}
 
 
 @torch.no_grad()

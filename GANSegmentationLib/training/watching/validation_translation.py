@@ -84,15 +84,6 @@ def _likeness(painted: float, untouched: float, real: float) -> float | None:
     return None if math.isnan(way) or way <= _NO_WAY else max(-1.0, min(1.0, (painted - untouched) / way))
 
 
-def patient_scores(translations: Sequence[CaseTranslation], source: str | None = None) -> dict[str, float]:
-    """The mean score of each patient over the patient's cases, of one source or of all."""
-    values: dict[str, list[float]] = {}
-    for each in translations:
-        if source in (None, each.source):
-            values.setdefault(each.patient, []).append(each.score)
-    return {patient: float(np.mean(scores)) for patient, scores in values.items()}
-
-
 @torch.no_grad()
 def translation_picture(
     generator: nn.Module, objective: Domain, slices: SliceDataset, keys: Sequence[SliceKey], device: torch.device

@@ -32,7 +32,8 @@ from GANSegmentationLib.training import (
 )
 from GANSegmentationLib.training.checkpoint import load_checkpoint, save_checkpoint
 from GANSegmentationLib.training.evaluation.references import case_volume
-from GANSegmentationLib.training.packing.export import _half, choose
+from GANSegmentationLib.training.packing.export import choose
+from GANSegmentationLib.training.packing.finished import half
 from GANSegmentationLib.training.packing.release import _test_facts
 from GANSegmentationLib.training.starting.preflight import run_facts
 from Testing.inference.conftest import WINDOW, threshold_network
@@ -159,8 +160,8 @@ def test_export_refuses_another_dataset_than_the_runs(
 
 def test_weights_that_half_precision_cannot_hold_stay_whole() -> None:
     small, large = np.array([1.0, -2.5], np.float32), np.array([70000.0, 1.0], np.float32)
-    assert _half(small).dtype == np.float16 and _half(large).dtype == np.float32
-    assert _half(np.array([3])).dtype == np.int64 and _half(np.zeros(0, np.float32)).dtype == np.float16
+    assert half(small).dtype == np.float16 and half(large).dtype == np.float32
+    assert half(np.array([3])).dtype == np.int64 and half(np.zeros(0, np.float32)).dtype == np.float16
 
 
 def test_post_processing_is_chosen_by_patients_and_by_the_best() -> None:

@@ -17,6 +17,7 @@ from torch import nn
 from GANSegmentationLib.datasets import Dataset, Split, patient_split
 from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.models import NetworkSpec, Package, StartedFrom, describe, open_package, write_package
+from GANSegmentationLib.models.find import find_package
 from GANSegmentationLib.networks import NetworkEntry, build, entry, initialise
 from GANSegmentationLib.objectives import build as build_objective
 from GANSegmentationLib.training import Preset, RunOptions, Trainer, export_package, load_preset, preset_names
@@ -31,7 +32,6 @@ from GANSegmentationLib.training.starting.transfer import (
     hold_statistics,
     load_start,
     lr_factor,
-    open_start,
     started_from,
 )
 from Testing.training.conftest import GENERATOR, assert_same_state, tiny_preset
@@ -181,21 +181,6 @@ def test_a_policy_needs_a_network_that_names_its_encoder(
             _start(CONFIG, path, **settings)
         assert caught.value.code == "transfer_mismatch"
     assert _start(CONFIG, path)[1].taken
-
-
-def test_a_package_is_found_by_path_or_by_id(
-    make_package: MakePackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = make_package()
-    monkeypatch.setenv("GANSEG_MODELS", str(path.parent))
-    assert open_start(TransferSettings("bones")).path == path == open_start(TransferSettings(str(path))).path
-    monkeypatch.setenv("GANSEG_MODELS", str(tmp_path / "none"))
-    with pytest.raises(GANSegmentationError) as caught:
-        open_start(TransferSettings("bones"))
-    assert caught.value.code == "unknown_model"
-    with pytest.raises(GANSegmentationError) as caught:
-        open_start(TransferSettings("nowhere/bones.ganseg"))
-    assert caught.value.code == "package_not_found"
 
 
 # -- what stays frozen -------------------------------------------------------------------------------------------------
@@ -465,7 +450,7 @@ def test_slices_that_were_made_otherwise_are_mentioned(make_package: MakePackage
     plain["slicing"] = plain["slicing"] | {"size": 48, "multiple": 16}
     preset = Preset.from_dict(plain)
     split = patient_split(dataset, validation=preset.data.validation_patients)
-    (finding,) = check_start(open_start(preset.transfer or SETTINGS), preset, dataset, split)
+    (finding,) = check_start(find_package((preset.transfer or SETTINGS).package), preset, dataset, split)
     assert "size 64, here 48" in finding.text and "multiple" not in finding.text
 
 

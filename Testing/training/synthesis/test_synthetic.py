@@ -49,7 +49,7 @@ def test_a_run_becomes_a_package_that_paints(dataset, tmp_path: Path):
     preset = Preset.from_dict(painter_preset(l1=100.0) | {"epochs": 2, "steps_per_epoch": 25})
     trainer = Trainer(preset, dataset, tmp_path / "run", RunOptions("cpu"))
     result = trainer.run()
-    assert result.finished and np.isfinite(trainer.best_score)
+    assert result.finished and np.isfinite(result.best_score) and result.score == "similarity"
     said: list[str] = []
     path = export_package(
         tmp_path / "run", preset, dataset, tmp_path / "painter.ganseg", device="cpu", date="2026-01-02", say=said.append
@@ -59,11 +59,13 @@ def test_a_run_becomes_a_package_that_paints(dataset, tmp_path: Path):
     assert (card.task, card.training.objective, card.network.name) == ("synthesis", "synthesis", "pix2pix_modern_image")
     assert [segment.name for segment in package.labels] == ["Liver"]
     facts = {(each.dataset, each.name): each for each in card.metrics}
-    measures = ("score", "structure", "texture", "mae")
+    measures = ("similarity", "structure", "texture", "mae")
     assert set(facts) == {(source, name) for source in ("lits_slices", "msd_slices") for name in measures}
-    assert facts["lits_slices", "score"].n == 1 and facts["msd_slices", "score"].ci95 is not None
-    assert facts["lits_slices", "score"].mean == pytest.approx(trainer.best_score, abs=0.02), "half precision is near"
-    assert package.preview() is not None and any("score" in text for text in said)
+    assert facts["lits_slices", "similarity"].n == 1 and facts["msd_slices", "similarity"].ci95 is not None
+    assert facts["lits_slices", "similarity"].mean == pytest.approx(trainer.best_score, abs=0.02), (
+        "half precision is near"
+    )
+    assert package.preview() is not None and any("similarity" in text for text in said)
     package.verify()
     painted = synthesize(
         Synthesiser(package, "cpu"), training_part(package, preset, dataset), preset.data.view, tmp_path / "out",

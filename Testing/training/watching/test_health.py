@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from GANSegmentationLib.training.watching.health import Episode, episodes, examine, notes
+from GANSegmentationLib.training.watching.score import TRANSLATION
 
 HEALTHY: dict[str, Sequence[float]] = {
     "dice": (0.2, 0.6, 0.8, 0.82, 0.81, 0.84),
@@ -104,7 +105,9 @@ def test_a_score_may_tremble_but_not_fall() -> None:
     (fallen,) = examine(_history(dice=(0.5, 0.9, 0.88, 0.6, 0.5)))
     assert "0.550" in fallen.text and "0.900 in epoch 2" in fallen.text
     history = [{"epoch": epoch, "score": score} for epoch, score in enumerate((0.1, 0.6, 0.3, 0.2), start=1)]
-    assert [each.code for each in examine(history, "score")] == ["fallen_score"] and examine(history) == []
+    (fallen,) = examine(history, TRANSLATION)
+    assert fallen.code == "fallen_score" and "The validation translation score has fallen" in fallen.text
+    assert examine(history) == []
 
 
 def test_what_is_not_a_number_is_not_judged() -> None:

@@ -15,7 +15,7 @@ from GANSegmentationLib.datasets import Dataset
 from GANSegmentationLib.datasets.slices import SliceDataset, SliceView
 from GANSegmentationLib.objectives import build
 from GANSegmentationLib.slicing import SliceSpec, Window
-from GANSegmentationLib.training.watching.judging import Verdict, judge, score_name
+from GANSegmentationLib.training.watching.judging import Verdict, judge
 from GANSegmentationLib.training.watching.run_log import sample_keys
 from GANSegmentationLib.training.watching.validation import mean_dice, validate
 from Testing.training.conftest import GENERATOR
@@ -52,7 +52,6 @@ def test_a_segmentation_is_judged_by_its_dice(dataset: Dataset) -> None:
         "missed_cases": 0.0,
     }
     assert Image.open(io.BytesIO(verdict.picture)).width > 3 * 64
-    assert score_name("segmentation") == "dice" and score_name("synthesis") == "score"
 
 
 def test_cases_of_which_nothing_is_found_are_counted(dataset: Dataset) -> None:

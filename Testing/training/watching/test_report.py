@@ -58,7 +58,7 @@ def _png(shade: int) -> bytes:
 def test_it_says_what_was_run_on_what_and_how_well(facts: RunFacts, dataset: Dataset) -> None:
     text = _text(_page(facts, [_row(1), _row(2), _row(3, dice=0.25)]))
     for words in (
-        "0.2500 best validation dice",
+        "0.2500 best validation Dice",
         "3 of 4 epochs done",
         "3 min 09 s",
         "12,345",
@@ -75,14 +75,18 @@ def test_it_says_what_was_run_on_what_and_how_well(facts: RunFacts, dataset: Dat
 
 
 def test_the_curves_are_drawn(facts: RunFacts) -> None:
-    page = _page(facts, [_row(1), _row(2)])
-    titles = [svg.find(f"{SVG[:-3]}title").text for svg in page.iter(SVG)]  # type: ignore[union-attr]
+    page = _page(facts, [_row(1, dice_msd_slices=0.1), _row(2)])
+    narrow = {svg for part in page.iter("div") if part.get("class") == "narrow" for svg in part.iter(SVG)}
+    shown = [svg for svg in page.iter(SVG) if svg not in narrow]
+    titles = [svg.find(f"{SVG[:-3]}title").text for svg in shown]  # type: ignore[union-attr]
     assert titles == [
-        "Validation dice", "Loss terms", "Share of the adversary in the gradient", "Gap", "Norm of the gradient",
+        "Validation Dice", "Loss terms", "Share of the adversary in the gradient", "Gap", "Norm of the gradient",
         "Learning rate", "Seconds", "Shares",
     ]  # fmt: skip
-    names = [[each.text for each in svg.iter(f"{SVG[:-3]}title")][1:] for svg in page.iter(SVG)]
-    assert names[0] == ["dice", "dice_lits_slices"] and names[1] == ["generator/total"], "no gap, share or norm in it"
+    assert len(narrow) == 2, "the two large ones are drawn again for narrow pages"
+    names = [[each.text for each in svg.iter(f"{SVG[:-3]}title")][1:] for svg in shown]
+    assert names[0] == ["lits_slices (decides)", "msd_slices"], "the source that decides is drawn once"
+    assert names[1] == ["generator/total"], "no gap, share or norm in it"
     assert names[2] == ["generator"] and names[3] == ["critic"] and names[7] == ["waiting for data", "cases missed"]
 
 

@@ -66,6 +66,14 @@ def test_curves_are_drawn_of_losses_and_of_scores(tmp_path: Path) -> None:
     assert "dice_lits_slices" in scores and "generator/total" not in scores
 
 
+def test_a_loss_that_becomes_negative_is_drawn_too(tmp_path: Path) -> None:
+    log = RunLog(tmp_path)
+    log.add(_row(1, **{"critic/total": 0.5}))
+    log.add(_row(2, **{"critic/total": -3.0}))
+    drawn = (tmp_path / "losses.svg").read_text()
+    assert drawn.count("<circle") == 4, "two points of either"
+
+
 class _Threshold(nn.Module):
     """Foreground above 110 HU, as a raw score."""
 

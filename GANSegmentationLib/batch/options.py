@@ -1,0 +1,128 @@
+"""What a batch is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import GANSegmentationError
+from ..volumes import LABELMAP_SUFFIXES
+from .cases import CaseFilter, Names
+
+EngineName = Literal["local", "ray"]
+
+DICOM_SEG = "dicom-seg"
+
+FORMATS: Mapping[str, str] = {
+    **{suffix.removeprefix("."): suffix for suffix in LABELMAP_SUFFIXES},
+    DICOM_SEG: ".dcm",
+}
+"""What masks can be asked for as, and the endings of their names."""
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """A batch over a folder.
+
+    Parameters
+    ----------
+    input, output:
+        The folder with the scans; the folder for the masks, which lie in the same places, the ledger and the summary.
+    references:
+        A folder with references in the same places; None for none.
+    package:
+        The model package for all cases; None chooses for each one by its modality.
+    format:
+        One of `FORMATS`.
+    domain, device, force:
+        As `inference.Predictor`.
+    surface_tolerance_mm:
+        Of the surface Dice; None for no surface Dice.
+    time_limit:
+        Seconds for one case; None for no limit.
+    retry_failed:
+        Do again what failed before.
+    names:
+        As `cases.find_cases`.
+    wanted:
+        Which of the cases.
+    engine, workers, address:
+        ``local``, or ``ray`` with how many workers at once (None: as many as the cluster has room for) on which
+        cluster (None: one of this computer alone, made for the occasion).
+    """
+
+    input: Path
+    output: Path
+    references: Path | None = None
+    package: Path | None = None
+    format: str = "seg.nrrd"
+    domain: str | None = None
+    device: str = "auto"
+    force: bool = False
+    surface_tolerance_mm: float | None = None
+    time_limit: float | None = None
+    retry_failed: bool = False
+    names: Names = "checked"
+    wanted: CaseFilter = field(default_factory=CaseFilter)
+    engine: EngineName = "local"
+    workers: int | None = None
+    address: str | None = None
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the masks' names."""
+        return FORMATS[self.format]
+
+    def check(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises
+        ------
+        GANSegmentationError
+            ``wrong_use``; ``no_dicom_seg`` for a format that cannot be written.
+        """
+        if self.format not in FORMATS:
+            raise _wrong(f"There is no format {self.format!r}.", f"Use one of {', '.join(FORMATS)}.")
+        if self.format == DICOM_SEG:
+            raise GANSegmentationError(
+                "no_dicom_seg",
+                "DICOM SEG cannot be written yet.",
+                action="Use seg.nrrd, which 3D Slicer opens and exports as DICOM SEG.",
+            )
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise _wrong(f"A time limit of {self.time_limit:g} s lets no case be done.", "Give a number above 0.")
+        if self.workers is not None and self.workers < 1:
+            raise _wrong(f"A batch with {self.workers} workers does nothing.", "Give 1 or more.")
+        if self.engine == "local" and (self.workers not in (None, 1) or self.address is not None):
+            raise _wrong("Workers and address are for the engine ray.", "Add --engine ray, or leave them out.")
+        if self.output.exists() and self.input.exists() and self.output.samefile(self.input):
+            raise _wrong(
+                "Input and output are the same folder: masks would be taken for scans.", "Choose another output."
+            )
+        if self.references is not None and not self.references.is_dir():
+            raise _wrong(f"There is no folder {self.references} with references.", "Check the path.")
+
+    def settings(self) -> dict[str, Any]:
+        """What the masks of one output folder have in common, as plain JSON types, for the ledger."""
+        return {
+            "model": None if self.package is None else _model(self.package),
+            "format": self.format,
+            "domain": self.domain,
+            "force": self.force,
+            "surface_tolerance_mm": self.surface_tolerance_mm,
+            "names": self.names,
+        }
+
+
+def _model(path: Path) -> dict[str, str]:
+    from ..models import open_package
+
+    card = open_package(path, check_network=False).card
+    weights = card.files["model.safetensors"].sha256 if "model.safetensors" in card.files else ""
+    return {"id": card.id, "version": card.version, "weights_sha256": weights}
+
+
+def _wrong(message: str, action: str) -> GANSegmentationError:
+    return GANSegmentationError("wrong_use", message, action=action)
