@@ -137,10 +137,19 @@ def minutes(row: Mapping[str, Any]) -> str:
 
 
 def difference(row: Mapping[str, Any], rival: Mapping[str, Any]) -> dict[str, Any]:
-    """A row minus another, paired over the patients that judged both, with its 95 % bootstrap interval."""
-    ours, theirs = row["patients"], rival["patients"]
+    """A row minus another, paired over the patients that judged both, with its 95 % bootstrap interval.
+
+    By the runs (seeds, folds) that both have; by the mean of all where they have none in common.
+    """
+    shared = sorted(set(row["runs"]) & set(rival["runs"]))
+    ours, theirs = (over_runs(each["runs"], shared or sorted(each["runs"]), "patients") for each in (row, rival))
     both = [name for name in ours if name in theirs]
     return bootstrap_paired_difference([ours[name] for name in both], [theirs[name] for name in both]).to_dict()
+
+
+def dice_of_runs(cells: Mapping[Run, Any]) -> dict[str, Any]:
+    """What `difference` needs of a row's runs."""
+    return {str(run): {"patients": cell["patients"], "volumes": cell["volumes"]} for run, cell in cells.items()}
 
 
 def kept_rows(path: Path) -> dict[tuple[str, str], dict[str, Any]]:

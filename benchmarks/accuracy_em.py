@@ -22,7 +22,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accuracy_cells import PRECISION, Cell, difference, interval, kept_rows, minutes, over_runs, processor_minutes
+from accuracy_cells import (
+    PRECISION,
+    Cell,
+    dice_of_runs,
+    difference,
+    interval,
+    kept_rows,
+    minutes,
+    over_runs,
+    processor_minutes,
+)
 
 from GANSegmentationLib.datasets import Dataset
 from GANSegmentationLib.datasets.memorisation import memorisation
@@ -278,7 +288,7 @@ def _figures(row: Row, own: Mapping[str, Any]) -> dict[str, Any]:
         "device": first["device"],
         "precision": first["precision"],
         "dice": bootstrap_mean(list(blocks.values())).to_dict(),
-        "patients": blocks,
+        "runs": dice_of_runs(own),
     }
 
 
