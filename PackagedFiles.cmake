@@ -182,6 +182,7 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/training/evaluation/report.py
   GANSegmentationLib/training/evaluation/review.py
   GANSegmentationLib/training/evaluation/seen.py
+  GANSegmentationLib/training/folder.py
   GANSegmentationLib/training/loop.py
   GANSegmentationLib/training/options.py
   GANSegmentationLib/training/packing/__init__.py
@@ -193,6 +194,7 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/training/plan.py
   GANSegmentationLib/training/preset.py
   GANSegmentationLib/training/starting/__init__.py
+  GANSegmentationLib/training/starting/classes.py
   GANSegmentationLib/training/starting/known_patients.py
   GANSegmentationLib/training/starting/mixing.py
   GANSegmentationLib/training/starting/preflight.py
@@ -245,6 +247,7 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/volumes/integrity.py
   GANSegmentationLib/volumes/labelmap.py
   GANSegmentationLib/volumes/labelmap_files.py
+  GANSegmentationLib/volumes/lock.py
   GANSegmentationLib/volumes/png_stack.py
   GANSegmentationLib/volumes/scans.py
   GANSegmentationLib/volumes/segment_table.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import sys
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -18,7 +19,7 @@ def read_settings(cls: type[T], fields: Mapping[str, Any], *, code: str, where: 
 
     Understood field types: ``int, float, bool, str, Literal[...], tuple[X, ...], tuple[X, Y], dict[str, X], Mapping,
     X | None``, other dataclasses, and classes with a ``from_dict`` of their own. A list becomes a tuple and an integer
-    a float where the field says so; a bool is never taken for a number.
+    a float where the field says so; a bool is never taken for a number, and no number may be infinite or none (NaN).
 
     Parameters
     ----------
@@ -84,6 +85,13 @@ class _Place:
                 action="Correct the value.",
             )
 
+    def require_finite(self, value: float) -> None:
+        # False for NaN, too, and for whole numbers that no float can hold.
+        if not abs(value) <= sys.float_info.max:
+            raise GANSegmentationError(
+                self.code, f"{self.where} is {value!r}, which is not a finite number.", action="Correct the value."
+            )
+
 
 def _plain(value: Any) -> Any:
     if hasattr(value, "to_dict"):
@@ -124,6 +132,8 @@ def _convert(value: Any, hint: Any, place: _Place) -> Any:
     if hint in (int, float):
         number = isinstance(value, int) if hint is int else isinstance(value, (int, float))
         place.require(number and not isinstance(value, bool), value, hint)
+        if hint is float:
+            place.require_finite(value)
         return hint(value)
     place.require(isinstance(value, origin or hint), value, hint)
     return value

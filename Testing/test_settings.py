@@ -165,3 +165,14 @@ def test_a_known_name_is_suggested_for_an_unknown_one() -> None:
     with pytest.raises(GANSegmentationError) as caught:
         _read(cuont=1)
     assert "count" in caught.value.action
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 10**400])
+def test_numbers_are_finite(value: float) -> None:
+    for changes, key in (
+        ({"share": value}, "share"), ({"inner": {"name": "n", "weight": value}}, "inner.weight"),
+        ({"pair": [value, 1]}, "pair[0]"), ({"limit": value}, "limit"),
+    ):  # fmt: skip
+        with pytest.raises(GANSegmentationError) as caught:
+            _read(**changes)
+        assert key in str(caught.value)

@@ -270,7 +270,7 @@ def _table(report: Mapping[str, Any]) -> str:
         if not rows:
             continue
         patients = rows[0]["training_patients"]
-        parts.append(f"\n{task['title']}: {task['samples']:,} samples a run, {patients} patients train")
+        parts.append(f"\n{task['title']}: {task['samples']:,} samples a run, {patients} patients train\n")
         parts.append(
             "| system | parameters | processor minutes | seeds | Dice, all patients | Dice, volumes | minus its twin |"
         )

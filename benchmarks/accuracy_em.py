@@ -309,9 +309,8 @@ def _place(runs: Path, row: Row, fold: str) -> Path:
 def _table(report: Mapping[str, Any]) -> str:
     parts = []
     for task in dict.fromkeys(row["task"] for row in report["rows"]):
-        parts.append(
-            f"\n{task.capitalize()}: {report['rows'][0]['crops']:,} crops of {report['crop']} x {report['crop']} a run"
-        )
+        crops, side = report["rows"][0]["crops"], report["crop"]
+        parts.append(f"\n{task.capitalize()}: {crops:,} crops of {side} x {side} a run\n")
         parts.append("| learns from | processor minutes | Dice, blocks | minus its rival |")
         parts.append("|---|---|---|---|")
         for row in (row for row in report["rows"] if row["task"] == task):

@@ -73,12 +73,15 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate and print."""
     from ..datasets import Dataset
     from ..training import measure
+    from ..training.evaluation.references import check_names
     from .workflow import find_model
 
     dataset = Dataset.open(args.data)
     package = find_model(args.model, None)
     _check_use(args)
     preset = _preset_of(package, args.preset)
+    if args.preset is None:
+        check_names(package, dataset, preset)
     cases = _cases(args, dataset, package, preset)
     if args.release:
         return _release(args, dataset, package, preset, cases)

@@ -112,6 +112,13 @@ def _preset(args: argparse.Namespace) -> Preset:
     from ..training import load_preset
 
     # Ids and paths are texts, whatever JSON would make of them.
+    if not args.preset and not (args.output / "preset.json").exists():
+        raise GANSegmentationError(
+            "no_run",
+            f"There is no run in {args.output} to go on with.",
+            cause="The folder is another one, or nothing was trained there yet.",
+            action="Give the folder of a run, or a preset to start one.",
+        )
     start = [f"transfer.package={json.dumps(args.start)}"] if args.start else []
     preset = load_preset(args.preset or args.output / "preset.json", [*start, *args.set])
     if not args.policy:

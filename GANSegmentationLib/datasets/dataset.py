@@ -174,6 +174,23 @@ class Dataset:
         joined = "\n".join(f"{case.id} {case.fingerprint}" for case in sorted(self.cases, key=lambda case: case.id))
         return hashlib.sha256(joined.encode()).hexdigest()
 
+    @property
+    def facts_sha256(self) -> str:
+        """SHA-256 over what the manifest says of the arrays that `fingerprint` covers: what they mean.
+
+        Labels, and of each case patient, modality, unit, slope, intercept, range, spacing and the kind of its slices.
+        """
+        cases = [
+            [
+                case.id, case.source, case.patient, case.modality, case.unit, float(case.slope), float(case.intercept),
+                [float(value) for value in case.value_range],
+                case.spacing_zyx and [float(value) for value in case.spacing_zyx],
+                case.is_volume, case.labelled, list(case.derived_from),
+            ]
+            for case in sorted(self.cases, key=lambda case: case.id)
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps([sorted(self.labels.items()), cases]).encode()).hexdigest()
+
     def images(self, case: Case) -> npt.NDArray[Any]:
         """The stored grey values of a case, ``(slices, rows, columns)``, memory-mapped."""
         return self._array("images", case)

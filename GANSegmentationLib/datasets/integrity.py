@@ -37,10 +37,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Examined:
-    """What one look at a case's arrays told: findings, the mask values that occur, and fingerprints of its slices."""
+    """What one look at a case's arrays told: findings, its mask values (None: no label map), fingerprints of slices."""
 
     findings: tuple[Finding, ...]
-    values: frozenset[int]
+    values: frozenset[int] | None
     slices: Fingerprints
 
 
@@ -156,7 +156,7 @@ def _examine(dataset: Dataset, case: Case, *, withheld: bool) -> _Examined:
     texts += _check_masks(dataset, case, masks, values, withheld=withheld)
     texts += _check_images(case, images)
     findings = tuple(Finding(level, case.id, text) for level, text in texts)
-    return _Examined(findings, values or frozenset(), fingerprints(case, images))
+    return _Examined(findings, values, fingerprints(case, images))
 
 
 def _check_masks(
@@ -219,13 +219,17 @@ def _looks_wrapped(images: npt.NDArray[Any]) -> bool:
 
 
 def _check_labels(
-    dataset: Dataset, split: Split | None, labels: Sequence[int], values: Mapping[str, frozenset[int]]
+    dataset: Dataset, split: Split | None, labels: Sequence[int], examined: Mapping[str, frozenset[int] | None]
 ) -> Iterator[Finding]:
-    """The labels to learn are there; `values` are the mask values of each case whose masks count."""
+    """The labels to learn are there; `examined` are the mask values of each case whose masks count."""
     train = set(dataset.by_id if split is None else split.train)
+    values = {name: found for name, found in examined.items() if found is not None}
     learnt: set[int] = set().union(*(found for name, found in values.items() if name in train))
+    unread = any(name in train and name not in values for name in examined)
     for label in dict.fromkeys(labels):
         name = f"label {label} ({dataset.labels.get(label, 'which the dataset does not name')})"
+        if label not in learnt and unread:
+            continue  # that its masks have the wrong type is said, and who knows what is in them
         if label not in learnt:
             yield Finding("error", "all training cases", f"none has {name}, so nothing could learn it")
         elif split is not None:

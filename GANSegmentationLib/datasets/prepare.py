@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ def prepare(
     Raises
     ------
     GANSegmentationError
-        As the importers; ``duplicate_case`` if two sources give the same case name.
+        As the importers; ``duplicate_case`` if two sources give the same case name; ``folder_in_use`` if the folder
+        holds a dataset of other sources.
     """
     readers = [(layout, source) for layout, folder in sources for source in cases_of(layout, folder)]
     names = [source.name for _, source in readers]
@@ -60,6 +62,7 @@ def prepare(
             cause="Two sources hold the same folder names.",
             action="Give each source once.",
         )
+    _require_own(output, {layout for layout, _ in sources}, set(names))
     cases: list[Case] = []
     for done, (layout, source) in enumerate(readers):
         if report is not None:
@@ -70,6 +73,27 @@ def prepare(
     dataset = Dataset(output, tuple(replace(case, patient=patients[case.id]) for case in cases), dict(labels))
     dataset.write_manifest()
     return dataset
+
+
+def _require_own(output: Path, layouts: AbstractSet[str], names: AbstractSet[str]) -> None:
+    """Refuse a folder whose manifest names cases that these sources do not give: they would be dropped from it.
+
+    A case may be missing from a source that still gives others of those that are there: somebody has removed it.
+    """
+    try:
+        there = Dataset.open(output).cases
+    except GANSegmentationError:
+        return  # nothing there, or nothing that could be lost: the cure for a broken manifest is to prepare again
+    repeated = {case.source for case in there if case.id in names} & layouts
+    others = [case for case in there if case.id not in names and case.source not in repeated]
+    if others:
+        listed = ", ".join(sorted({case.source for case in others}))
+        raise GANSegmentationError(
+            "folder_in_use",
+            f"{output} holds {len(others)} prepared cases of other sources ({listed}; {others[0].id} and so on).",
+            cause="Another dataset was prepared in this folder, and only what is given now would be left of it.",
+            action="Give all sources again with the new ones, or choose another folder.",
+        )
 
 
 def _facts_path(output: Path, name: str) -> Path:

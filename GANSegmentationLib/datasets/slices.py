@@ -299,7 +299,7 @@ class GroupSampler(Sampler[SliceKey]):
     Raises
     ------
     GANSegmentationError
-        ``empty_group`` if a group has no slice.
+        ``empty_group`` if a group has no slice; ``invalid_dataset`` if masks are not uint8.
     """
 
     def __init__(
@@ -318,6 +318,12 @@ class GroupSampler(Sampler[SliceKey]):
         slices = _foreground_counts(dataset, view or SliceView())
         self._main = _Draw.of(slices, groups)
         self._streams = {name: _Draw.of(slices, members) for name, members in (streams or {}).items()}
+
+    @property
+    def cases(self) -> frozenset[str]:
+        """The cases whose slices can be drawn, by the main groups or a stream's."""
+        draws = (self._main, *self._streams.values())
+        return frozenset(case for draw in draws for pool in draw.pools for slices in pool for case, _ in slices)
 
     def __len__(self) -> int:
         return self.samples
@@ -381,7 +387,15 @@ def _foreground_counts(dataset: Dataset, view: SliceView) -> list[_CaseSlices]:
         elif view.labels is None:
             counted.append(_CaseSlices(case, case.foreground))
         else:
-            masks = view.remap(np.asarray(dataset.masks(case)))
+            stored = np.asarray(dataset.masks(case))
+            if stored.dtype != np.uint8:
+                raise GANSegmentationError(
+                    "invalid_dataset",
+                    f"The masks of {case.id} are {stored.dtype}, and label maps are uint8.",
+                    cause="The file was written by something else than `ganseg prepare`.",
+                    action="Prepare the dataset again with `ganseg prepare`.",
+                )
+            masks = view.remap(stored)
             counted.append(_CaseSlices(case, tuple(int(np.count_nonzero(mask)) for mask in masks)))
     return counted
 

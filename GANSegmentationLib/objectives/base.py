@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from .. import networks
+
 Task = Literal["segmentation", "synthesis"]
 
 Batch = Mapping[str, Tensor]
@@ -89,6 +91,9 @@ class Objective(ABC):
     task: Task = "segmentation"
     """What the generator makes: masks of images, or images of masks."""
 
+    uses_masks: bool = True
+    """Whether any loss knows the slices' masks."""
+
     @abstractmethod
     def build_networks(self) -> dict[str, nn.Module]:
         """Newly initialised networks by role; called once, by the loop, after it has seeded the generators."""
@@ -106,6 +111,11 @@ class Objective(ABC):
     @abstractmethod
     def generator_spec(self) -> tuple[str, dict[str, Any]]:
         """Registry name and configuration of the generator, as a model card holds them."""
+
+    def last_layers(self) -> tuple[str, ...]:
+        """The generator's layers that give what its losses see, as prefixes of their parameters' names: through them
+        all of its gradient passes, so the adversary's share is measured there. The default is the network's head."""
+        return networks.entry(self.generator_spec()[0]).head
 
     def set_progress(self, step: int, total: int) -> None:  # noqa: B027
         """How far training is: `step` updates of `total` are done. The loop calls it before each step, so that weights

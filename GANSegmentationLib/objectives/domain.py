@@ -183,6 +183,10 @@ FAITHFUL: Mapping[str, Mapping[str, Any]] = {
 """What differs from `SETTINGS` where the recipe is faithful."""
 
 
+_TRANSLATION_HEAD = "translation_head."
+"""The layer of a generator that segments, too, which gives the translation; its entry's head is the other one."""
+
+
 class Domain(Objective):
     """StarGAN, UAGAN, and UAGAN with SegAN's critic."""
 
@@ -190,7 +194,7 @@ class Domain(Objective):
 
     def __init__(self, config: DomainConfig) -> None:
         self.config = config
-        self.segments = config.setting != "stargan"
+        self.segments = self.uses_masks = config.setting != "stargan"
         self.task: Task = "segmentation" if self.segments else "synthesis"
         self._generator = network_spec(
             config.generator, "generator" if self.segments else "synthesiser", may_take_domain=True
@@ -290,6 +294,10 @@ class Domain(Objective):
             return None, generator(image, target)
         scores, translated = generator(image, domain, target=target)
         return scores, translated
+
+    def last_layers(self) -> tuple[str, ...]:
+        """Both heads of a generator that segments and translates: the adversary judges what it translates."""
+        return (*super().last_layers(), *((_TRANSLATION_HEAD,) if self.segments else ()))
 
     # ------------------------------------------------------------------------------------------------ what each learns
 

@@ -18,17 +18,18 @@ from ..models import Package
 from ..models.find import find_package
 from ..networks import count_parameters, entry
 from ..objectives import Objective
-from .checkpoint import load_checkpoint, random_state, save_checkpoint, seed_everything, set_random_state
+from .checkpoint import load_checkpoint, random_state, save_checkpoint, seed_everything, set_random_state, writes
 from .data import training_slices, validation_slices
+from .folder import alone_in, refuse_another_run
 from .options import RunOptions, RunResult
 from .preset import Preset
 from .starting.known_patients import check_start
 from .starting.preflight import check_run, require_same_data, run_facts
 from .starting.transfer import START, TransferReport, frozen_prefixes, load_start, lr_factor, started_from
 from .steps.learners import Learners
-from .steps.loading import Feed, StepBatches, make_loader
+from .steps.loading import Feed, StepBatches, check_parts, make_loader
 from .steps.means import Means
-from .steps.processes import Processes, choose_precision, has_batch_norm
+from .steps.processes import Processes, choose_precision, has_batch_norm, kept_precision
 from .watching.health import examine
 from .watching.judging import Verdict, judge
 from .watching.report import RunFacts, write_report
@@ -47,14 +48,16 @@ class Trainer:
 
     The folder receives ``preset.json``, ``split.json``, ``start.json`` (where the run starts from a package),
     ``log.csv``, ``losses.svg``, ``scores.svg``, ``samples/epoch_NNN.png``, ``report.html``, ``last.ckpt`` (everything
-    to go on exactly) and ``best.ckpt`` (the averaged generator of the best epoch, and its reviewer).
+    to go on exactly), ``best.ckpt`` (the averaged generator of the best epoch, and its reviewer) and ``run.lock``
+    (locked while a run writes there).
 
     Raises
     ------
     GANSegmentationError
         As `check_run` and `Processes`; ``run_exists`` if the folder holds another run and `RunOptions.resume` is off;
-        ``preset_changed`` and ``dataset_changed`` (from `run`) if it is on and these are not the run's;
-        ``invalid_objective`` if a network belongs to no or two phases or has no optimiser settings.
+        ``precision_changed``, ``preset_changed`` and ``dataset_changed`` (the last two from `run`) if it is on and
+        these are not the run's; ``uneven_parts`` (`check_parts`); ``invalid_objective`` if a network belongs to no or
+        two phases or has no optimiser settings.
     """
 
     def __init__(self, preset: Preset, dataset: Dataset, folder: Path, options: RunOptions | None = None) -> None:
@@ -81,15 +84,10 @@ class Trainer:
         self.best_epoch, self.best_score = 0, float("-inf")
 
     def _prepare_folder(self) -> None:
-        path = self.folder / "last.ckpt"
-        if path.exists() and not self.options.resume:
-            raise GANSegmentationError(
-                "run_exists",
-                f"{self.folder} already holds a run.",
-                cause="A run was started there before.",
-                action="Add --resume to go on with it, or choose another folder.",
-            )
-        (self.folder / "samples").mkdir(parents=True, exist_ok=True)
+        if not self.options.resume:
+            refuse_another_run(self.folder)
+        with writes(self.folder):
+            (self.folder / "samples").mkdir(parents=True, exist_ok=True)
 
     @property
     def _goes_on(self) -> bool:
@@ -119,18 +117,12 @@ class Trainer:
             # What float32 is left beside bfloat16 may use the tensor cores; ten bits of mantissa are plenty here.
             torch.set_float32_matmul_precision("high")
         # "auto" measures, and what one process measures must hold for all of them.
-        self.precision = self.processes.agree(
-            self._resumed_precision() or choose_precision(options.precision or self.preset.precision, self.device)
-        )
+        asked = options.precision or self.preset.precision
+        began = load_checkpoint(self.folder / "last.ckpt").get("precision") if self._goes_on else None
+        kept = kept_precision(began, options.precision, self.preset.precision, self.device)
+        self.precision = self.processes.agree(kept or choose_precision(asked, self.device))
+        self._asked_precision = began[2] if began and len(began) > 2 else asked
         self.processes.use_precision(self.precision)
-
-    def _resumed_precision(self) -> str | None:
-        """What "auto" came to when the run began: measured anew, it might come out otherwise on a busy machine."""
-        path = self.folder / "last.ckpt"
-        if not (self.options.resume and path.exists()) or (self.options.precision or self.preset.precision) != "auto":
-            return None
-        began = load_checkpoint(path).get("precision")
-        return began[1] if began and began[0] == self.device.type else None
 
     def _set_up_networks(self) -> None:
         seed_everything(self.preset.seed)
@@ -158,6 +150,8 @@ class Trainer:
 
     def _set_up_data(self) -> None:
         preset, processes = self.preset, self.processes
+        if self.objective.uses_masks:
+            check_parts(preset, self.dataset.subset(self.split.train), processes.count)
         slices, self.sampler = training_slices(preset, self.dataset, self.split)
         batches = StepBatches(
             self.sampler,
@@ -176,8 +170,16 @@ class Trainer:
         Raises
         ------
         GANSegmentationError
-            ``training_diverged`` if the losses stay NaN or infinite.
+            ``training_diverged`` if the losses stay NaN or infinite; ``folder_in_use`` if another run is writing into
+            the folder; ``write_failed`` if the disk refuses something.
         """
+        begins = not self.options.resume and self.step == 0
+        with alone_in(self.folder, self.processes, self.options.say, begins=begins):
+            return self._run()
+
+    def _run(self) -> RunResult:
+        if self.options.resume and not self._goes_on:
+            self._say(f"There is no run in {self.folder} to go on with: a new one starts.")
         if self._goes_on:
             self._load()
             origin = started_from(self.folder)
@@ -269,11 +271,12 @@ class Trainer:
         )
         state = self._state()
         if self.processes.is_first:
-            write_atomically(self.folder / "samples" / f"epoch_{self.epoch:03d}.png", verdict.picture)
-            if better:
-                self._save("best.ckpt", self._best())
-            self._save("last.ckpt", state)
-            write_report(self.folder, self._facts(), self.log.rows)
+            with writes(self.folder):
+                write_atomically(self.folder / "samples" / f"epoch_{self.epoch:03d}.png", verdict.picture)
+                if better:
+                    save_checkpoint(self.folder / "best.ckpt", self._best())
+                save_checkpoint(self.folder / "last.ckpt", state)
+                write_report(self.folder, self._facts(), self.log.rows)
         shown = {**verdict.columns, **{name: terms[name] for name in loss_terms(terms)}}
         self._say(
             f"epoch {self.epoch}/{self.preset.epochs}: validation {self.score.name} {score:.4f} "
@@ -329,7 +332,7 @@ class Trainer:
         first, *others = self.processes.gather({"random": random_state(), "objective": self.objective.state_dict()})
         return {
             "preset": self.preset.to_dict(),
-            "precision": [self.device.type, self.precision],
+            "precision": [self.device.type, self.precision, self._asked_precision],
             "epoch": self.epoch,
             "step": self.step,
             "best_epoch": self.best_epoch,
@@ -371,9 +374,6 @@ class Trainer:
             set_random_state(own["random"])
         else:
             seed_everything(self.preset.seed + self.processes.rank + self.step * self.processes.count)
-
-    def _save(self, name: str, state: dict[str, Any]) -> None:
-        save_checkpoint(self.folder / name, state)
 
     def _write_facts(self) -> None:
         from ..reports import write_json

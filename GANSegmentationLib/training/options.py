@@ -21,7 +21,7 @@ class RunOptions:
         How many of them on this machine, each with a process of its own that computes a part of every batch. Under
         torchrun or SLURM the processes that these have started count.
     precision:
-        Overrides the preset's.
+        Overrides the preset's in a new run; a resumed one keeps what it began with, and refuses another.
     workers:
         Processes that load slices, for each device; 0 loads in the process itself.
     resume:

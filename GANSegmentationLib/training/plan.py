@@ -25,7 +25,7 @@ from .starting.known_patients import check_start
 from .starting.preflight import Checked, check_run
 from .starting.transfer import TransferReport, frozen_prefixes, held_parameters, load_start, lr_factor
 from .steps.learners import Learners
-from .steps.loading import Feed, StepBatches, make_loader
+from .steps.loading import Feed, StepBatches, check_parts, make_loader
 from .steps.processes import Processes, choose_precision
 from .steps.step_cost import NetworkShapes, StepCost, measure_step, measured_preset, watched_shapes
 
@@ -68,6 +68,8 @@ def dry_run(preset: Preset, dataset: Dataset, options: RunOptions | None = None)
     """
     options = options or RunOptions()
     checked = check_run(preset, dataset)
+    if checked.objective.uses_masks:
+        check_parts(preset, checked.dataset.subset(checked.split.train), options.devices)
     device = choose_device(options.accelerator).device
     processes = Processes(device)
     precision = choose_precision(options.precision or preset.precision, processes.device)

@@ -21,6 +21,7 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed")
 OPTIMISERS = ("adam", "adamw", "rmsprop", "sgd")
 POLICIES = ("all", "freeze_encoder", "staged")
 _PROBABILITIES = ("affine", "distort", "elastic", "flip_left_right", "intensity", "gamma", "blur", "sharpen", "noise")
+_RANGES = ("rotate_degrees", "scale", "shear", "translate", "brightness", "contrast", "shift", "noise_sigma")
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,8 @@ class Preset:
             _require(settings.name in OPTIMISERS, f"{where}.name", settings.name, f"one of {', '.join(OPTIMISERS)}")
             _require(0 < settings.lr < math.inf, f"{where}.lr", settings.lr, "a positive number")
             _require(all(0 <= beta < 1 for beta in settings.betas), f"{where}.betas", settings.betas, "in [0, 1)")
-            _require(settings.weight_decay >= 0, f"{where}.weight_decay", settings.weight_decay, "0 or more")
+            decay = settings.weight_decay
+            _require(0 <= decay < math.inf, f"{where}.weight_decay", decay, "0 or a positive number")
             _require(0 <= settings.momentum < 1, f"{where}.momentum", settings.momentum, "in [0, 1)")
             for name in ("encoder_lr_factor", "head_lr_factor"):
                 value = getattr(settings, name)
@@ -255,6 +257,7 @@ class Preset:
             _require(len(groups) > 0, where, groups, "at least one group")
             for index, group in enumerate(groups):
                 _require(0 < group.weight < math.inf, f"{where}[{index}].weight", group.weight, "a positive number")
+        self._check_data()
         self.schedule.factor(0, 1)  # refuses a kind that does not exist
         for name in ("warmup", "flat", "floor"):
             _require(
@@ -263,9 +266,22 @@ class Preset:
         for name in _PROBABILITIES:
             value = getattr(self.augmentation, name)
             _require(0 <= value <= 1, f"augmentation.{name}", value, "a probability")
+        for name in _RANGES:
+            value = getattr(self.augmentation, name)
+            _require(0 <= value < math.inf, f"augmentation.{name}", value, "0 or a positive number")
+        # A size is multiplied by 1 - scale at the least, and nothing is mirrored or turned into a point.
+        _require(self.augmentation.scale < 1, "augmentation.scale", self.augmentation.scale, "below 1")
         sigma, points = self.augmentation.elastic_sigma, self.augmentation.elastic_points
         _require(0 <= sigma < 1, "augmentation.elastic_sigma", sigma, "a fraction of the side")
         _require(2 <= points <= 64, "augmentation.elastic_points", points, "from 2 to 64")
+
+    def _check_data(self) -> None:
+        data = self.data
+        _require(data.crop >= 0, "data.crop", data.crop, "0 or a number of pixels")
+        _require(data.labels != (), "data.labels", [], "a list of labels, or null for all of them")
+        for name, labels in (("data.labels", data.labels or ()), ("data.input_labels", data.input_labels)):
+            _require(all(1 <= label <= 255 for label in labels), name, list(labels), "labels from 1 to 255")
+            _require(len(set(labels)) == len(labels), name, list(labels), "labels that are all different")
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Preset:

@@ -178,3 +178,10 @@ def test_what_cannot_be_trained_is_said_before_training(
     error = capsys.readouterr().err
     assert said in error and "Traceback" not in error and "internal_error" not in error
     assert not list(run.glob("*.ckpt"))
+
+
+def test_going_on_where_no_run_is_says_so(prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ["train", "--data", str(prepared), "--output", str(tmp_path / "nope"), "--resume", "--device", "cpu"]
+    assert main(run) == 1
+    said = capsys.readouterr().err
+    assert "no_run" in said and "There is no run in" in said and "Choose one of" not in said

@@ -297,3 +297,11 @@ def test_findings_that_many_cases_share_are_said_once() -> None:
         Finding("error", "c3", "is broken"),
     ]
     assert condensed(many[:2]) == many[:2]
+
+
+def test_masks_of_another_type_are_not_said_to_lack_the_label(layouts_folder: Path, tmp_path: Path) -> None:
+    dataset = prepare([("lits_slices", layouts_folder / "lits")], tmp_path, labels={1: "Liver"})
+    for case in dataset.cases:
+        np.save(dataset.path("masks", case), np.asarray(dataset.masks(case)).astype(np.int16))
+    texts = [finding.text for finding in check_dataset(dataset, labels=[1])]
+    assert any("its masks are int16" in text for text in texts) and not any("none has" in text for text in texts)

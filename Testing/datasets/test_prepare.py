@@ -237,3 +237,27 @@ def test_the_chaos_scan_is_prepared_in_radiological_display(shared_data: Path, t
     assert 90 < np.median(images[mask]) < 160, "the mask lies on the liver, in HU"
     columns = np.nonzero(mask)[2]
     assert columns.mean() < 256, "the liver is on the patient's right, the picture's left"
+
+
+def test_the_cases_of_other_sources_are_not_dropped_from_a_folder(layouts_folder: Path, tmp_path: Path) -> None:
+    before = _prepare(layouts_folder, tmp_path / "out")
+    with pytest.raises(GANSegmentationError, match="msd_slices") as caught:
+        prepare([("lits_slices", layouts_folder / "lits")], tmp_path / "out", labels={1: "Liver"})
+    assert caught.value.code == "folder_in_use"
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(layouts_folder / "lits" / "v01", elsewhere / "v77")
+    with pytest.raises(GANSegmentationError, match="other sources") as caught:
+        prepare([("lits_slices", elsewhere)], tmp_path / "out", labels={1: "Liver"})
+    assert Dataset.open(tmp_path / "out").fingerprint == before.fingerprint
+    assert not (tmp_path / "out" / "images" / "lits_v77.npy").exists()
+
+
+def test_a_case_that_was_removed_from_its_source_goes_and_another_source_comes(
+    layouts_folder: Path, tmp_path: Path
+) -> None:
+    layouts, out = tmp_path / "layouts", tmp_path / "out"
+    shutil.copytree(layouts_folder, layouts)
+    prepare([("lits_slices", layouts / "lits")], out, labels={1: "Liver"})
+    shutil.rmtree(layouts / "lits" / "v01")
+    names = set(_prepare(layouts, out).by_id)
+    assert "lits_v01" not in names and {"lits_v00", "msd_c001"} <= names

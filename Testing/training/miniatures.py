@@ -59,7 +59,10 @@ def _narrow(config: Any, side: int) -> Any:
 
 
 def miniature(preset: Preset, folder: Path) -> Dataset:
-    """A prepared dataset with every patient that the preset names, and two more of every source that it samples."""
+    """A prepared dataset with every patient that the preset names, and two more of every source that it samples.
+
+    It has four structures, and one where the preset learns all that there are.
+    """
     data = preset.data
     named = [*data.validation_patients, *data.unlabelled_patients, *(data.training_patients or ())]
     groups = [*data.groups, *(group for stream in data.streams.values() for group in stream)]
@@ -68,21 +71,22 @@ def miniature(preset: Preset, folder: Path) -> Dataset:
         source for group in groups if (source := str(group.source).removesuffix("_bone_pseudo_labels")) in prefixes
     ]
     more = [f"{prefixes[source]}_more{i}" for source in sources for i in range(2)]
-    cases = tuple(_case(patient, folder) for patient in dict.fromkeys([*named, *more]))
+    labels = {1: "one"} if data.labels is None else {1: "one", 2: "two", 3: "three", 4: "four"}
+    cases = tuple(_case(patient, folder, len(labels)) for patient in dict.fromkeys([*named, *more]))
     derived = next((group.source for group in groups if str(group.source).endswith("_pseudo_labels")), None)
     if derived:
         cases = tuple(replace(case, source=derived, licence="") for case in cases)
-    dataset = Dataset(folder, cases, {1: "one", 2: "two", 3: "three", 4: "four"})
+    dataset = Dataset(folder, cases, labels)
     dataset.write_manifest()
     return dataset
 
 
-def _case(patient: str, folder: Path) -> Case:
+def _case(patient: str, folder: Path, structures: int) -> Case:
     prefix = max((prefix for prefix in SOURCES if patient.startswith(prefix)), key=len)
     source, modality, unit = SOURCES[prefix]
     rng = np.random.default_rng(int(hashlib.sha256(patient.encode()).hexdigest()[:8], 16))
     masks = np.zeros((3, 32, 32), np.uint8)
-    for label, (row, column) in enumerate(((6, 6), (6, 20), (20, 6), (20, 20)), start=1):
+    for label, (row, column) in enumerate(((6, 6), (6, 20), (20, 6), (20, 20))[:structures], start=1):
         masks[1:, row : row + 6, column : column + 6] = label
     images = (rng.normal(40, 30, masks.shape) + 60 * (masks > 0)).astype(np.int16)
     images[:, 0, 0], images[:, 0, 1] = -150, 400

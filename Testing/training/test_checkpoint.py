@@ -36,7 +36,22 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(tmp_path: Path)
     save_checkpoint(path, STATE)
     with pytest.raises((AttributeError, pickle.PicklingError, TypeError)):
         save_checkpoint(path, {"epoch": 4, "cannot": lambda: None})
-    assert load_checkpoint(path)["epoch"] == 3
+    assert load_checkpoint(path)["epoch"] == 3 and [each.name for each in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_full_disk_is_said_and_leaves_the_last_checkpoint_alone(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="only POSIX limits the size of files")
+    path = tmp_path / "last.ckpt"
+    save_checkpoint(path, STATE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(GANSegmentationError, match=r"last\.ckpt could not be written") as caught:
+            save_checkpoint(path, {"epoch": 4, "weights": torch.zeros(1_000_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.code == "write_failed"
+    assert [each.name for each in tmp_path.iterdir()] == ["last.ckpt"] and load_checkpoint(path)["epoch"] == 3
 
 
 class _Evil:
@@ -72,6 +87,17 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     with pytest.raises(GANSegmentationError, match=r"last\.ckpt") as caught:
         load_checkpoint(path)
     assert caught.value.code == "invalid_checkpoint"
+
+
+def test_whoever_meets_a_damaged_file_is_told_a_way_on(tmp_path: Path) -> None:
+    path, best = tmp_path / "last.ckpt", tmp_path / "best.ckpt"
+    path.write_bytes(b"")
+    with pytest.raises(GANSegmentationError, match="the file is empty") as caught:
+        load_checkpoint(path)
+    assert "another folder" in caught.value.action and "best" not in caught.value.action
+    save_checkpoint(best, STATE)
+    with pytest.raises(GANSegmentationError, match=r"are still in .*best\.ckpt"):
+        load_checkpoint(path)
 
 
 def test_what_is_needed_and_not_there_is_named(tmp_path: Path) -> None:

@@ -35,8 +35,10 @@ def data(tmp_path_factory):
 @pytest.mark.parametrize("setting", ["uagan", "uasegan", "stargan"])
 def test_a_run_becomes_a_package_that_knows_its_domains(data, tmp_path, setting):
     preset = Preset.from_dict(domain_preset(setting))
-    result = Trainer(preset, data, tmp_path / "run", RunOptions("cpu")).run()
-    assert result.finished
+    trainer = Trainer(preset, data, tmp_path / "run", RunOptions("cpu"))
+    assert trainer.run().finished
+    shares = [row["generator/adversarial_share"] for row in trainer.log.rows if "generator/adversarial_share" in row]
+    assert all(0 < share < 1 for share in shares) and (shares or setting == "stargan"), "its adversary is heard"
     path = export_package(tmp_path / "run", preset, data, tmp_path / "model.ganseg", device="cpu", date="2026-01-02")
     package = open_package(path)
     package.verify()
@@ -115,6 +117,14 @@ def test_domains_that_are_not_the_generator_s_are_refused_before_the_first_step(
     with pytest.raises(GANSegmentationError, match=r"data\.domains") as caught:
         check_run(Preset.from_dict(plain), data)
     assert caught.value.code == "invalid_preset"
+
+
+def test_a_domain_that_is_only_named_is_refused(data):
+    plain = domain_preset("uagan")
+    plain["data"]["groups"] = [{"source": "ct"}]
+    with pytest.raises(GANSegmentationError, match="domain MR") as caught:
+        check_run(Preset.from_dict(plain), data)
+    assert caught.value.code == "empty_domain"
 
 
 def test_a_case_of_a_modality_without_a_normalisation_is_refused(data):

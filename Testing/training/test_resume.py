@@ -13,8 +13,11 @@ import pytest
 import torch
 
 from GANSegmentationLib.datasets import Dataset
+from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.training import Preset, RunOptions, Trainer
 from GANSegmentationLib.training.checkpoint import load_checkpoint, save_checkpoint
+from GANSegmentationLib.training.folder import LOCK
+from GANSegmentationLib.volumes.lock import locked
 from Testing.training.conftest import GENERATOR, assert_same_state, tiny_preset
 
 OPTIMISER: dict[str, Any] = {"name": "adam", "lr": 0.002, "betas": [0.5, 0.999]}
@@ -142,3 +145,42 @@ def test_other_numbers_of_processes_are_said(dataset: Dataset, tmp_path: Path) -
     said: list[str] = []
     _train(plain, dataset, tmp_path, resume=True, say=said.append)
     assert any("saved by 2 processes and goes on with 1" in line for line in said)
+
+
+def test_a_run_keeps_the_precision_that_was_asked_for_beside_its_preset(dataset: Dataset, tmp_path: Path) -> None:
+    plain = tiny_preset("supervised") | {"epochs": 3, "steps_per_epoch": 1}
+    _train(plain, dataset, tmp_path, stop_after=1, precision="bf16-mixed")
+    resumed = _train(plain, dataset, tmp_path, resume=True, stop_after=2)
+    assert resumed.precision == load_checkpoint(tmp_path / "last.ckpt")["precision"][1] == "bf16-mixed"
+    with pytest.raises(GANSegmentationError, match="bf16-mixed so far, and 32-true") as caught:
+        _train(plain, dataset, tmp_path, resume=True, precision="32-true")
+    assert caught.value.code == "precision_changed"
+    assert _train(plain, dataset, tmp_path, resume=True, precision="bf16-mixed").epoch == 3
+
+
+def test_a_folder_in_use_is_refused_to_a_second_run(dataset: Dataset, tmp_path: Path) -> None:
+    plain = tiny_preset("supervised") | {"epochs": 1, "steps_per_epoch": 1}
+    first, second = (
+        Trainer(Preset.from_dict(plain), dataset, tmp_path, RunOptions(accelerator="cpu")) for _ in range(2)
+    )
+    codes: list[str] = []
+
+    def meanwhile(*_: object) -> None:
+        with pytest.raises(GANSegmentationError, match="process") as caught:
+            second.run()
+        codes.append(caught.value.code)
+
+    first.options = replace(first.options, progress=meanwhile)
+    assert first.run().finished and codes == ["folder_in_use"]
+    with pytest.raises(GANSegmentationError) as caught:
+        second.run()
+    assert caught.value.code == "run_exists", "it was made ready before the other one had saved anything"
+    with locked(tmp_path / LOCK, lambda who: GANSegmentationError("held", who)) as free:
+        assert free, "whoever has ended holds nothing"
+
+
+def test_a_folder_without_a_run_is_said(dataset: Dataset, tmp_path: Path) -> None:
+    plain = tiny_preset("supervised") | {"epochs": 1, "steps_per_epoch": 1}
+    said: list[str] = []
+    _train(plain, dataset, tmp_path, resume=True, say=said.append)
+    assert any("no run" in line and "a new one starts" in line for line in said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +20,7 @@ def reference_view(package: Package, dataset: Dataset, preset: Preset | None = N
 
     The model's preset says it where the dataset has the labels that the preset names. Else names decide: those of the
     package's segments and of the dataset's labels. A model of one structure is never compared with the masks of others
-    because they happen to be in the dataset.
+    because they happen to be in the dataset. All labels are taken as they are only where the dataset names none.
 
     Parameters
     ----------
@@ -34,6 +35,27 @@ def reference_view(package: Package, dataset: Dataset, preset: Preset | None = N
     labels = _compared(package.labels, dataset, preset)
     given = _given(package, dataset, preset)
     return SliceView(labels=labels, input_labels=given)
+
+
+def check_names(package: Package, dataset: Dataset, preset: Preset | None) -> None:
+    """Refuse what only the numbers of a preset's labels say, where the dataset's names speak against it.
+
+    For a preset that nobody has chosen for this dataset: label 1 of the liver's preset is a lung in another dataset.
+    Names that share a word are taken to mean the same, such as those of a structure and of its part.
+
+    Raises
+    ------
+    GANSegmentationError
+        ``labels_unmatched``.
+    """
+    chosen = None if preset is None else preset.data.labels
+    segments = sorted(package.labels, key=lambda each: each.value)
+    if package.card.task != "segmentation" or chosen is None or len(chosen) != len(segments):
+        return
+    for label, segment in zip(chosen, segments, strict=True):
+        named = dataset.labels.get(label)
+        if named is not None and not _words(named) & _words(segment.name):
+            raise _unmatched(segment.name, dataset)
 
 
 def case_volume(dataset: Dataset, case: Case) -> Volume:
@@ -66,8 +88,7 @@ def _compared(segments: Sequence[Segment], dataset: Dataset, preset: Preset | No
     by_name = tuple(values.get(_plain(segment.name), 0) for segment in sorted(segments, key=lambda each: each.value))
     if all(by_name):
         return by_name
-    as_they_are = sorted(dataset.labels) in ([], [segment.value for segment in segments])
-    if as_they_are and (of_preset is None):
+    if not dataset.labels and of_preset is None:
         return None
     raise _unmatched(", ".join(segment.name for segment in segments), dataset)
 
@@ -91,11 +112,15 @@ def _plain(name: str) -> str:
     return " ".join(name.replace("_", " ").split()).casefold()
 
 
+def _words(name: str) -> set[str]:
+    return set(re.findall(r"\w+", _plain(name)))
+
+
 def _unmatched(wanted: str, dataset: Dataset) -> GANSegmentationError:
     there = ", ".join(f"{value} {name}" for value, name in sorted(dataset.labels.items()))
     return GANSegmentationError(
         "labels_unmatched",
-        f"The dataset {dataset.folder} does not say which of its labels ({there}) are {wanted}.",
+        f"The dataset {dataset.folder} does not say which of its labels ({there or 'none is named'}) are {wanted}.",
         cause="The dataset has other structures than the model, or other names for them.",
         action="Give the preset that the model was trained with (--preset FILE), or a dataset with these structures.",
     )

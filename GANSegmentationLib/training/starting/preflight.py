@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ...objectives import build as build_objective
 from ..data import training_sampler
 from ..packing.card import check_model
 from ..preset import OptimiserSettings, Preset
+from .classes import check_classes
 
 FACTS = "split.json"
 """The file of a run's folder that says on which data it learnt."""
@@ -41,17 +42,19 @@ def check_run(preset: Preset, dataset: Dataset) -> Checked:
     Raises
     ------
     GANSegmentationError
-        As `patient_split`, `require_sound`, `build_objective`, `GroupSampler`, `check_model`; ``no_score`` if no
-        validation patient can decide which weights are best; ``mixed_shapes`` if the slices cannot share a batch.
+        As `patient_split`, `require_sound`, `build_objective`, `GroupSampler`, `check_model`, `check_classes`;
+        ``empty_domain`` if a domain has no slice that is drawn; ``no_score`` if no validation patient can decide which
+        weights are best; ``mixed_shapes`` if the slices cannot share a batch.
     """
     used = dataset_of(preset, dataset)
     split = patient_split(used, validation=preset.data.validation_patients)
     objective = build_objective(preset.objective.name, preset.objective.config)
     check_model(preset)
+    check_classes(preset, objective, used)
     _check_modalities(preset, used)
     _check_score(preset, used, split)
     training = used.subset(split.train)
-    training_sampler(preset, training)
+    _check_domains(preset, training, training_sampler(preset, training).cases)
     # Reading all arrays takes the longest, so it comes after all that a glance at the manifest can tell.
     data = preset.data
     findings = require_sound(
@@ -89,6 +92,7 @@ def run_facts(dataset: Dataset, split: Split) -> dict[str, Any]:
         "validation": list(split.validation),
         "sha256": split.sha256,
         "dataset_fingerprint": dataset.fingerprint,
+        "dataset_facts": dataset.facts_sha256,
     }
 
 
@@ -105,17 +109,24 @@ def require_same_data(run: Path, dataset: Dataset, split: Split) -> None:
     path = run / FACTS
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        before = (facts["sha256"], facts["dataset_fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        # Runs of earlier versions do not have the third.
+        before = (facts["sha256"], facts["dataset_fingerprint"], facts.get("dataset_facts", dataset.facts_sha256))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise GANSegmentationError(
             "invalid_run",
             f"{path} does not say on which data the run has learnt: {error!r}.",
             cause="The file was removed or edited, or the folder is not a run's.",
             action="Give the folder as `ganseg train` wrote it.",
         ) from error
-    now = (split.sha256, dataset.fingerprint)
+    now = (split.sha256, dataset.fingerprint, dataset.facts_sha256)
     if before != now:
-        what = "other patients on the two sides of the split" if before[0] != now[0] else "other slices or masks"
+        what = (
+            "other patients on the two sides of the split"
+            if before[0] != now[0]
+            else "other slices or masks"
+            if before[1] != now[1]
+            else "other words for them: labels, or slope, intercept, modality, spacing or patient of a case"
+        )
         raise GANSegmentationError(
             "dataset_changed",
             f"The run in {run} has learnt on another dataset: {dataset.folder} has {what}.",
@@ -130,6 +141,20 @@ def _check_modalities(preset: Preset, dataset: Dataset) -> None:
         preset.slicing.normalisation.for_modality(case.modality)
         if preset.data.domains:
             preset.data.view.domain(case)
+
+
+def _check_domains(preset: Preset, training: Dataset, drawn: Collection[str]) -> None:
+    """Every domain has slices that are drawn: nothing can be learnt of one that is only named."""
+    there = {training.by_id[name].modality for name in drawn}
+    missing = [domain for domain in preset.data.domains if domain not in there]
+    if missing:
+        raise GANSegmentationError(
+            "empty_domain",
+            f"No training slice that data.groups draws is of the domain {', '.join(missing)}, which data.domains "
+            "names.",
+            cause="A source is missing from the prepared dataset, or the groups leave it out.",
+            action="Prepare the dataset with all sources that the preset names, or change data.groups.",
+        )
 
 
 def _check_score(preset: Preset, dataset: Dataset, split: Split) -> None:

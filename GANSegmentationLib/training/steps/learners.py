@@ -164,8 +164,8 @@ class Learners:
             yield crossing
 
     def _last_layer(self) -> list[nn.Parameter]:
-        """The parameters of the generator's head that learn."""
-        head = held_parameters(self.networks["generator"], self._described.head)
+        """The parameters of the generator's last layers that learn."""
+        head = held_parameters(self.networks["generator"], self.objective.last_layers())
         return [parameter for parameter in head if parameter.requires_grad]
 
     def _update(self, phase: Phase, loss: Tensor, factor: float) -> dict[str, Tensor] | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from ...datasets.slices import GroupSampler, SliceDataset, SliceKey
+from ...datasets.dataset import Dataset
+from ...datasets.slices import GroupSampler, SampleGroup, SliceDataset, SliceKey
 from ...errors import GANSegmentationError
+from ..preset import Preset
 
 _READY_BATCHES = 8
 """Batches that a loading process keeps ready."""
@@ -53,6 +55,49 @@ class StepBatches(Sampler[list[SliceKey]]):
             if len(step) == self.batch_size:
                 yield step[self._mine]
                 step = []
+
+
+def check_parts(preset: Preset, training: Dataset, processes: int) -> None:
+    """Refuse a batch in parts, by accumulation or over processes, whose slices have a mask only now and then.
+
+    A loss over the labelled slices is a mean, and so is that of the parts: one without labelled slices would count as a
+    loss of 0, and a mask that shares its part with others less than one that has a part for itself. What is learnt
+    would depend on the number of parts.
+
+    Raises
+    ------
+    GANSegmentationError
+        ``uneven_parts``.
+    """
+    parts = processes * preset.accumulate
+    if parts == 1:
+        return
+    drawn = {"the main stream": preset.data.groups}
+    drawn |= {f"the stream {name}": groups for name, groups in preset.data.streams.items()}
+    for stream, groups in drawn.items():
+        if len(_labelled_or_not(preset, training, groups)) > 1:
+            raise GANSegmentationError(
+                "uneven_parts",
+                f"A batch of {preset.batch_size} slices is computed in {parts} parts, and {stream} draws slices with "
+                "and without a mask.",
+                cause="A part may then hold no mask, and the loss that needs one would weigh less the more parts "
+                "there are.",
+                action="Use one device with accumulate = 1 (a smaller batch_size needs less memory), or draw from "
+                "either kind of patients alone (labelled in the preset's groups).",
+            )
+
+
+def _labelled_or_not(preset: Preset, training: Dataset, groups: Sequence[SampleGroup]) -> set[bool]:
+    """Whether the slices that these groups draw have a mask: both, where some have."""
+    view = preset.data.view
+    known: set[bool] = set()
+    for group in groups:
+        for case in training.cases:
+            labelled = view.is_labelled(case)
+            ours = case.source == group.source if group.source is not None else not case.derived_from
+            if ours and group.labelled in (None, labelled) and (labelled or group.foreground is None):
+                known.add(labelled)
+    return known
 
 
 def make_loader(slices: SliceDataset, batches: StepBatches, *, workers: int, device: torch.device) -> DataLoader[Any]:

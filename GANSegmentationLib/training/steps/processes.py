@@ -176,6 +176,47 @@ def choose_precision(word: str, device: torch.device) -> str:
     return "bf16-mixed" if choose_device(device.type).half is torch.bfloat16 else "32-true"
 
 
+def kept_precision(began: Sequence[str] | None, asked: str | None, preset: str, device: torch.device) -> str | None:
+    """The precision that a run goes on with: the one it began with.
+
+    What "auto" came to is kept, too: measured anew, it might come out otherwise on a busy machine. On another kind of
+    device it is.
+
+    Parameters
+    ----------
+    began:
+        As the checkpoint has it: the kind of device, the word, and the word that was asked for (the first checkpoints
+        lack it; it is the preset's then). None where it has nothing.
+    asked:
+        What is asked for now beside the preset, if anything.
+    preset:
+        The preset's word.
+
+    Returns
+    -------
+    str | None
+        None if it is to be chosen anew.
+
+    Raises
+    ------
+    GANSegmentationError
+        ``precision_changed`` if another one is asked for.
+    """
+    if not began:
+        return None
+    kind, word, *first = began
+    if (first[0] if first else preset) == "auto" and kind != device.type:
+        return None
+    if asked not in (None, "auto", word):
+        raise GANSegmentationError(
+            "precision_changed",
+            f"The run was computed in {word} so far, and {asked} is asked for.",
+            cause="A run keeps the precision that it began with.",
+            action=f"Leave the precision out or give {word}, or start a new folder.",
+        )
+    return word
+
+
 def _with_tidy_gradient(module: nn.Module, arguments: tuple[object, ...], output: Tensor) -> None:
     """Let the gradient of batch normalisation's output come back in the memory format of the networks.
 

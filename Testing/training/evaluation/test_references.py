@@ -16,7 +16,7 @@ from GANSegmentationLib.inference import Predictor
 from GANSegmentationLib.models import Package, open_package, write_package
 from GANSegmentationLib.slicing import SliceSpec
 from GANSegmentationLib.training import Preset, evaluate
-from GANSegmentationLib.training.evaluation.references import case_volumes, reference_view
+from GANSegmentationLib.training.evaluation.references import case_volumes, check_names, reference_view
 from GANSegmentationLib.volumes import Segment
 from Testing.inference.conftest import WINDOW, card_of, threshold_network
 from Testing.training.conftest import tiny_preset
@@ -65,8 +65,21 @@ def test_all_labels_are_taken_where_they_are_the_model_s_own(tmp_path: Path) -> 
     images, masks = blocks()
     anonymous = write_dataset(tmp_path / "data", [Drawn("a", images, masks)], {})
     assert reference_view(threshold_package(tmp_path, 100.0), anonymous).labels is None
-    numbered = write_dataset(tmp_path / "other", [Drawn("a", images, masks)], {1: "Organ"})
-    assert reference_view(threshold_package(tmp_path, 100.0), numbered).labels is None
+
+
+def test_a_liver_model_is_not_scored_against_lungs_because_both_are_label_1(tmp_path: Path) -> None:
+    images, masks = blocks()
+    lungs = write_dataset(tmp_path / "data", [Drawn("a", images, masks)], {1: "Lung"})
+    package = threshold_package(tmp_path, 100.0)
+    for preset in (None, preset_of(labels=None)):
+        with pytest.raises(GANSegmentationError, match="1 Lung") as caught:
+            reference_view(package, lungs, preset)
+        assert caught.value.code == "labels_unmatched"
+    with pytest.raises(GANSegmentationError, match="1 Lung"):
+        check_names(package, lungs, preset_of(labels=[1]))
+    lobes = replace(lungs, labels={1: "Liver lobes"})
+    check_names(package, lobes, preset_of(labels=[1]))
+    check_names(package, lungs, None)
 
 
 def test_what_nobody_can_tell_is_refused(tmp_path: Path, dataset: Dataset) -> None:

@@ -106,3 +106,65 @@ def test_values_out_of_range_are_named(preset_json: dict[str, Any]) -> None:
     for settings in ({"name": "lion"}, {"betas": [0.5, 1.0]}, {"weight_decay": -1}):
         with pytest.raises(GANSegmentationError, match=r"optimisers\.generator"):
             Preset.from_dict(preset_json | {"optimisers": {"generator": settings}})
+    for more in (
+        {"labels": []}, {"labels": [0]}, {"labels": [-1]}, {"labels": [300]}, {"labels": [1, 1]}, {"crop": -5},
+        {"input_labels": [256]},
+    ):  # fmt: skip
+        with pytest.raises(GANSegmentationError, match=rf"data\.{next(iter(more))}"):
+            Preset.from_dict(preset_json | {"data": preset_json["data"] | more})
+    for name, value in (("noise_sigma", -1), ("scale", -5), ("scale", 1), ("rotate_degrees", -1)):
+        with pytest.raises(GANSegmentationError, match=rf"augmentation\.{name}"):
+            Preset.from_dict(preset_json | {"augmentation": {name: value}})
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "table", "said"),
+    [
+        (3, None, "liver.csv", "2 structures apart, and liver.csv names 1"),
+        (2, [1, 2, 3, 4], "liver.csv", "names 4 labels"),
+        (1, [1, 2, 3, 4], "liver.csv", "names 4 labels"),
+        (1, [1], "abdomen.csv", "abdomen.csv names 4"),
+        (5, None, "abdomen.csv", "null"),
+    ],
+)
+def test_labels_classes_and_the_label_table_count_the_same(
+    classes: int, labels: object, table: str, said: str, supervised_json: dict[str, Any], dataset: Dataset
+) -> None:
+    generator = supervised_json["objective"]["config"]["generator"]
+    config = {"generator": {**generator, "config": {**generator["config"], "classes": classes}}}
+    supervised_json["objective"]["config"] = config
+    supervised_json["data"]["labels"] = labels
+    supervised_json["model"]["labels"] = table
+    error = _refused(supervised_json, dataset)
+    assert error.code == "invalid_preset" and said in str(error)
+
+
+def test_organs_are_not_merged_because_no_labels_are_named(
+    supervised_json: dict[str, Any], dataset: Dataset, tmp_path: Path
+) -> None:
+    four = replace(dataset, labels={1: "Liver", 2: "Right kidney"})
+    check_run(Preset.from_dict(supervised_json), four)  # no case that is used has the second
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        for each in dataset.cases:
+            (tmp_path / kind / f"{each.id}.npy").write_bytes((dataset.folder / kind / f"{each.id}.npy").read_bytes())
+    masks = np.load(tmp_path / "masks" / "lits_v01.npy")
+    masks[2, :4, :4] = 2
+    np.save(tmp_path / "masks" / "lits_v01.npy", masks)
+    error = _refused(supervised_json, replace(four, folder=tmp_path))
+    assert error.code == "invalid_preset" and "data.labels is null" in str(error)
+
+
+def test_a_run_knows_when_its_grey_values_mean_something_else(dataset: Dataset, tmp_path: Path) -> None:
+    split = patient_split(dataset, validation=["lits_v00"])
+    (tmp_path / "split.json").write_text(json.dumps(run_facts(dataset, split)))
+    require_same_data(tmp_path, Dataset.open(dataset.folder), split)
+    changes: tuple[dict[str, Any], ...] = ({"slope": 2.0}, {"intercept": 7.0}, {"modality": "MR"})
+    for change in (*changes, {"spacing_zyx": (9.0, 1.0, 1.0)}):
+        cases = tuple(replace(case, **change) for case in dataset.cases)
+        with pytest.raises(GANSegmentationError, match="slope, intercept") as caught:
+            require_same_data(tmp_path, replace(dataset, cases=cases), split)
+        assert caught.value.code == "dataset_changed"
+    earlier = {name: value for name, value in run_facts(dataset, split).items() if name != "dataset_facts"}
+    (tmp_path / "split.json").write_text(json.dumps(earlier))
+    require_same_data(tmp_path, dataset, split)

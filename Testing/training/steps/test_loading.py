@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from GANSegmentationLib.datasets import Dataset
 from GANSegmentationLib.datasets.slices import GroupSampler, SampleGroup, SliceDataset, SliceKey
 from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.slicing import SliceSpec, Window
-from GANSegmentationLib.training.steps.loading import Feed, StepBatches, make_loader
+from GANSegmentationLib.training import Preset, RunOptions, Trainer
+from GANSegmentationLib.training.steps.loading import Feed, StepBatches, check_parts, make_loader
+from Testing.training.conftest import tiny_preset
 
 CPU = torch.device("cpu")
 
@@ -77,3 +80,34 @@ def test_the_time_spent_waiting_is_counted_and_the_step_s_is_not() -> None:
     for _ in feed:
         time.sleep(0.05)
     assert 0.08 <= feed.waited < 0.2
+
+
+def test_parts_of_a_batch_with_masks_now_and_then_are_refused(dataset: Dataset, tmp_path: Path) -> None:
+    plain = tiny_preset("supervised") | {"accumulate": 2}
+    check_parts(Preset.from_dict(plain), dataset, 2)
+    plain["data"] |= {"unlabelled_patients": ["lits_v01"]}
+    with pytest.raises(GANSegmentationError, match="4 parts, and the main stream draws") as caught:
+        check_parts(Preset.from_dict(plain), dataset, 2)
+    assert caught.value.code == "uneven_parts"
+    with pytest.raises(GANSegmentationError, match="2 parts"):
+        Trainer(Preset.from_dict(plain), dataset, tmp_path, RunOptions(accelerator="cpu"))
+    whole = Preset.from_dict(plain | {"accumulate": 1})
+    check_parts(whole, dataset, 1)
+    with pytest.raises(GANSegmentationError, match="2 parts"):
+        check_parts(whole, dataset, 2)
+
+
+def test_parts_are_fine_where_every_slice_of_a_stream_is_of_one_kind(dataset: Dataset) -> None:
+    plain = tiny_preset("supervised") | {"accumulate": 2}
+    groups = {
+        "labelled": [{"source": "lits_slices", "labelled": True}, {"source": "msd_slices"}],
+        "with foreground": [{"foreground": True}],
+        "without": [{"labelled": False}],
+    }
+    plain["data"] |= {"unlabelled_patients": ["lits_v01"], "streams": {"unpaired": [{"labelled": True}]}}
+    for members in groups.values():
+        plain["data"]["groups"] = members
+        check_parts(Preset.from_dict(plain), dataset, 1)
+    plain["data"]["streams"] = {"unpaired": [{}]}
+    with pytest.raises(GANSegmentationError, match="the stream unpaired draws"):
+        check_parts(Preset.from_dict(plain), dataset, 1)
