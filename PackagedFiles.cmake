@@ -42,18 +42,37 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/datasets/augmentation.py
   GANSegmentationLib/datasets/dataset.py
   GANSegmentationLib/datasets/elastic.py
-  GANSegmentationLib/datasets/importers.py
-  GANSegmentationLib/datasets/importers_em.py
-  GANSegmentationLib/datasets/importers_more.py
+  GANSegmentationLib/datasets/importers/__init__.py
+  GANSegmentationLib/datasets/importers/case.py
+  GANSegmentationLib/datasets/importers/chaos.py
+  GANSegmentationLib/datasets/importers/chest_xray.py
+  GANSegmentationLib/datasets/importers/decathlon.py
+  GANSegmentationLib/datasets/importers/ircadb.py
+  GANSegmentationLib/datasets/importers/lits.py
+  GANSegmentationLib/datasets/importers/liver_slices.py
+  GANSegmentationLib/datasets/importers/mask_values.py
+  GANSegmentationLib/datasets/importers/microscopy.py
+  GANSegmentationLib/datasets/importers/npy_stack.py
+  GANSegmentationLib/datasets/importers/paired_folders.py
+  GANSegmentationLib/datasets/importers/picture_pairs.py
+  GANSegmentationLib/datasets/importers/pictures.py
+  GANSegmentationLib/datasets/importers/promise12.py
+  GANSegmentationLib/datasets/importers/registry.py
+  GANSegmentationLib/datasets/importers/same_patients.py
+  GANSegmentationLib/datasets/importers/scans.py
+  GANSegmentationLib/datasets/importers/single_slices.py
   GANSegmentationLib/datasets/integrity.py
+  GANSegmentationLib/datasets/inventory.py
   GANSegmentationLib/datasets/likeness.py
   GANSegmentationLib/datasets/memorisation.py
   GANSegmentationLib/datasets/mixing.py
+  GANSegmentationLib/datasets/pair_export.py
   GANSegmentationLib/datasets/prepare.py
+  GANSegmentationLib/datasets/processes.py
   GANSegmentationLib/datasets/pseudo_labels.py
   GANSegmentationLib/datasets/slices.py
-  GANSegmentationLib/datasets/source_files.py
   GANSegmentationLib/datasets/splits.py
+  GANSegmentationLib/datasets/storing.py
   GANSegmentationLib/datasets/synthetic_patient/__init__.py
   GANSegmentationLib/datasets/synthetic_patient/bones.py
   GANSegmentationLib/datasets/synthetic_patient/dicom.py
@@ -238,6 +257,14 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/volumes/dicom_image.py
   GANSegmentationLib/volumes/dicom_parts.py
   GANSegmentationLib/volumes/dicom_pixels.py
+  GANSegmentationLib/volumes/dicom_seg.py
+  GANSegmentationLib/volumes/dicom_seg_frames.py
+  GANSegmentationLib/volumes/dicom_seg_grid.py
+  GANSegmentationLib/volumes/dicom_seg_pixels.py
+  GANSegmentationLib/volumes/dicom_seg_read.py
+  GANSegmentationLib/volumes/dicom_seg_segments.py
+  GANSegmentationLib/volumes/dicom_seg_source.py
+  GANSegmentationLib/volumes/dicom_seg_write.py
   GANSegmentationLib/volumes/dicom_series.py
   GANSegmentationLib/volumes/dicom_tilt.py
   GANSegmentationLib/volumes/exchange.py

@@ -29,6 +29,7 @@ PACKAGES: tuple[tuple[str, str], ...] = (
     ("tqdm", ""),
     ("lightning-fabric", "train"),
     ("monai", "train"),
+    ("highdicom", "dicom"),
 )
 """The packages that the library uses, and the extra that brings them (none: always needed)."""
 

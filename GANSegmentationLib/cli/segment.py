@@ -13,7 +13,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "segment",
         description="Segment a scan. The mask lies on the scan's own grid; its name decides the format "
-        "(.seg.nrrd, .nrrd, .nii, .nii.gz, .mha, .mhd).",
+        "(.seg.nrrd, .nrrd, .nii, .nii.gz, .mha, .mhd; .dcm for DICOM SEG, if the scan is DICOM).",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -31,7 +31,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--domain", metavar="NAME", help="the domain, for models that have several")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
     parser.add_argument(
-        "--reference", type=Path, metavar="FILE|FOLDER", help="a mask, or a folder of PNG slices, to compare with"
+        "--reference",
+        type=Path,
+        metavar="FILE|FOLDER",
+        help="a mask (DICOM SEG too), or a folder of PNG slices, to compare with",
     )
     parser.add_argument(
         "--force", action="store_true", help="segment even if the model was not made for the scan's modality"

@@ -84,7 +84,7 @@ def _check(args: argparse.Namespace) -> None:
             )
         check_place(args.output, (args.input,))
         if args.mask:
-            check_output(args.mask)
+            check_output(args.mask, args.input)
             check_place(args.mask, (args.input,))
             if args.mask.resolve() == args.output.resolve():
                 raise wrong_use(f"{args.mask} would be scan and mask.", "Give two names.")
@@ -117,7 +117,7 @@ def _scan(args: argparse.Namespace, package: Package, translator: Translator) ->
 def _write_mask(args: argparse.Namespace, package: Package, volume: Volume) -> None:
     """The mask that `ganseg segment` finds in the scan: with the translation a labelled pair of the other domain."""
     from ..inference import Predictor
-    from ..volumes import write_labelmap
+    from ..volumes import find_series, write_labelmap
     from .workflow import make_folder
 
     with progress_bar() as progress:
@@ -125,7 +125,10 @@ def _write_mask(args: argparse.Namespace, package: Package, volume: Volume) -> N
             [volume], domain=args.domain, force=args.force, progress=progress
         )
     make_folder(args.mask.parent)
-    write_labelmap(found.labelmap, args.mask, algorithm_name=f"{package.card.title} {package.card.version}")
+    is_dicom_seg = args.mask.name.lower().endswith(".dcm")
+    source = find_series(args.input, series_uid=args.series) if is_dicom_seg else None
+    algorithm = f"{package.card.title} {package.card.version}"
+    write_labelmap(found.labelmap, args.mask, algorithm_name=algorithm, source=source)
 
 
 def _say(args: argparse.Namespace, done: Translation, package: Package) -> None:

@@ -89,7 +89,7 @@ def segment_scan(
     inputs:
         A DICOM folder or a file for each channel of the model.
     output:
-        The mask; its name decides the format.
+        The mask; its name decides the format. A ``.dcm`` is a DICOM SEG that belongs to the series of the first input.
     series:
         For each input which series, as `volumes.read_volume` takes it, or none.
     correct_tilt:
@@ -104,13 +104,14 @@ def segment_scan(
     Raises
     ------
     GANSegmentationError
-        Before any work, ``wrong_use`` if the output's name says no format or a file to write is one to read, and
-        ``write_failed`` if it cannot be written there; else whatever the rooms say.
+        Before any work, ``wrong_use`` if the output's name says no format or a file to write is one to read,
+        ``dicom_source_needed`` and ``highdicom_missing`` for a DICOM SEG that could not be written, and
+        ``write_failed`` if nothing can be written there; else whatever the rooms say.
     """
     from ..inference import Predictor, signals_of
-    from ..volumes import write_labelmap
+    from ..volumes import find_series, write_labelmap
 
-    check_output(output)
+    check_output(output, inputs[0])
     for path in (output, *(extra for extra in (overlay, review) if extra is not None)):
         check_place(path, (*inputs, *([reference] if reference is not None else [])))
     volumes = tuple(
@@ -120,6 +121,9 @@ def segment_scan(
     if reference is not None:  # before the long work, so that a wrong one is known at once
         chosen = series[0] if series else None
         truth = read_reference(reference, volumes[0].geometry, inputs[0], chosen, correct_tilt=correct_tilt)
+    source = None
+    if output.suffix.lower() == ".dcm":
+        source = find_series(inputs[0], series_uid=series[0] if series else None, correct_tilt=correct_tilt)
     package = find_model(model, volumes[0].modality, any_modality=force)
     with progress_bar() as progress:
         result = Predictor(package, device).segment(
@@ -130,7 +134,8 @@ def segment_scan(
             progress=progress,
         )
     make_folder(output.parent)
-    write_labelmap(result.labelmap, output, algorithm_name=f"{package.card.title} {package.card.version}")
+    card = package.card
+    write_labelmap(result.labelmap, output, algorithm_name=card.title, algorithm_version=card.version, source=source)
     if review is not None:
         write_review(result, review)
     labels: Sequence[Scores] = () if truth is None else score(result.labelmap, truth)
@@ -165,15 +170,15 @@ def write_review(result: Result, path: Path) -> None:
     write_csv(rows, path)
 
 
-def check_output(output: Path) -> None:
-    """Refuse a mask's name that says no format, before any work.
+def check_output(output: Path, scan: Path | None = None) -> None:
+    """Refuse a mask that could not be written in the end, before any work; `scan` is what a DICOM SEG would belong to.
 
     Raises
     ------
     GANSegmentationError
-        ``wrong_use``.
+        ``wrong_use`` for a name that says no format; what `volumes.require_writable` raises.
     """
-    from ..volumes import LABELMAP_SUFFIXES
+    from ..volumes import LABELMAP_SUFFIXES, require_writable
 
     if output.name.lower() in LABELMAP_SUFFIXES:
         raise wrong_use(f"The mask {output} has an ending, but no name.", f"Call it mask{output.name} for example.")
@@ -184,6 +189,7 @@ def check_output(output: Path) -> None:
         )
     if output.is_dir():
         raise wrong_use(f"The mask {output} is a folder.", "Give the name of a file.")
+    require_writable(output, scan)
 
 
 def check_place(path: Path, read: Sequence[Path]) -> None:

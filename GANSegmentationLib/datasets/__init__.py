@@ -3,10 +3,8 @@
 What needs torch or MONAI (`slices`, `augmentation`) is imported from its own file, by training only.
 """
 
-from . import importers_em as _importers_em  # noqa: F401  (registers its layouts)
-from . import importers_more as _importers_more  # noqa: F401  (registers its layouts)
 from .dataset import Case, Dataset
-from .importers import labels_of, layouts, same_patients
+from .importers import Source, labels_of, layouts, options_of, same_patients
 from .integrity import Finding, check_dataset, require_sound
 from .prepare import prepare
 from .splits import Split, patient_split, random_patient_split, slice_split
@@ -15,10 +13,12 @@ __all__ = [
     "Case",
     "Dataset",
     "Finding",
+    "Source",
     "Split",
     "check_dataset",
     "labels_of",
     "layouts",
+    "options_of",
     "patient_split",
     "prepare",
     "random_patient_split",

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,15 @@ from ..volumes.atomic import written_beside
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
+
+_CHUNK = 1 << 20
+
+
+class Hash(Protocol):
+    """What `hashlib` gives."""
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        """Add bytes."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,15 @@ class Case:
     derived_from:
         Of synthetic slices the patients whose masks they were painted from: whatever holds for these patients in a
         split holds for the case.
+    orientation:
+        Where the index axes x, y, z of the source's files run to, nearest: ``"LPS"``; empty where they do not say.
+        Whatever it was, the stored slices are axial and in radiological display.
+    origin:
+        The case's files, within the folder of its source.
+    notes:
+        What else there is to know of it, in sentences without subject: ``"its slices are oblique ..."``.
+    unmarked:
+        Labels that its masks say nothing of: the structure may be in the images, though no mask has it.
     """
 
     id: str
@@ -76,6 +94,10 @@ class Case:
     is_volume: bool = True
     labelled: bool = True
     derived_from: tuple[str, ...] = ()
+    orientation: str = ""
+    origin: str = ""
+    notes: tuple[str, ...] = ()
+    unmarked: tuple[int, ...] = ()
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Case:
@@ -226,7 +248,9 @@ class Dataset:
         for kind in ("images", "masks"):
             path = self.path(kind, case)
             try:
-                digest.update(path.read_bytes())
+                with path.open("rb") as file:
+                    while chunk := file.read(_CHUNK):
+                        digest.update(chunk)
             except OSError as error:
                 raise _damaged(path, str(error)) from error
         return digest.hexdigest()
@@ -270,6 +294,21 @@ def array_bytes(array: npt.NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
     return buffer.getvalue()
+
+
+def write_array(path: Path, array: npt.NDArray[Any], digest: Hash) -> None:
+    """Write an array's file whole or not at all, and add its content to a digest; without a copy of it in memory.
+
+    The content is that of `array_bytes`.
+    """
+    array = np.ascontiguousarray(array)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(path) as folder, (folder / path.name).open("wb") as file:
+        for part in (header.getbuffer(), *(memoryview(plane).cast("B") for plane in array)):
+            digest.update(part)
+            file.write(part)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -28,7 +28,7 @@ _ROUNDING = 0.03
 
 @dataclass(frozen=True)
 class Finding:
-    """Something a person should know of a case: ``level`` is ``"error"`` or ``"warning"``."""
+    """Something a person should know of a case: ``level`` is ``"error"``, ``"warning"`` or, of a report, ``"note"``."""
 
     level: str
     case: str
@@ -168,6 +168,9 @@ def _check_masks(
     unknown = sorted(values - {0, *dataset.labels})
     if unknown:
         yield "error", f"its masks hold the values {unknown}, which no label explains"
+    for label in case.unmarked:
+        name = dataset.labels.get(label, "which the dataset does not name")
+        yield "warning", f"its masks say nothing of label {label} ({name}), which counts as background"
     if not case.labelled and values - {0}:
         yield "error", "it is said to have no masks, and its masks are not empty"
     if case.labelled and not withheld and values <= {0}:

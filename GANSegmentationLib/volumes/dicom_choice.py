@@ -11,12 +11,44 @@ import fnmatch
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from ..errors import GANSegmentationError
 from .dicom_series import SeriesInfo
 
+
+class Choosable(Protocol):
+    """What rules look at."""
+
+    @property
+    def modality(self) -> str:
+        """DICOM modality."""
+
+    @property
+    def description(self) -> str:
+        """Series description."""
+
+    @property
+    def number(self) -> str:
+        """Series number; empty for none."""
+
+    @property
+    def part(self) -> int | None:
+        """Of one volume of a four-dimensional series: its number, from 1."""
+
+    @property
+    def slices(self) -> int:
+        """How many images it has."""
+
+    @property
+    def spacing_zyx(self) -> tuple[float, float, float] | None:
+        """Voxel spacing ``(z, y, x)``, mm; None if it is no volume."""
+
+
+Candidate = TypeVar("Candidate", bound=Choosable)
+
 KEYS = ("modality", "description", "number", "part")
-RANKS: Mapping[str, Callable[[SeriesInfo], float]] = {
+RANKS: Mapping[str, Callable[[Choosable], float]] = {
     "most-slices": lambda series: -series.slices,
     "thinnest": lambda series: series.spacing_zyx[0] if series.spacing_zyx is not None else float("inf"),
 }
@@ -83,35 +115,53 @@ def _by_uid(series: Sequence[SeriesInfo], selector: str, place: Path) -> SeriesI
     return chosen.parts[int(part) - 1]
 
 
-def _by_rule(series: Sequence[SeriesInfo], rule: str, place: Path) -> list[SeriesInfo]:
-    terms = [term.strip() for term in rule.split(",")]
-    candidates = [volume for one in series if one.is_scan for volume in (*one.parts, one)[: len(one.parts) or 1]]
-    if not any(term.partition("=")[0].lower() == "part" for term in terms):
-        candidates = [one for one in series if one.is_scan]
-    for term in terms:
+def is_rule(text: str) -> bool:
+    """Whether a selector is meant as a rule, and not as a UID or the pattern of a name."""
+    first = text.partition(",")[0]
+    return "=" in first or first.strip().lower() in RANKS
+
+
+def fitting(candidates: Sequence[Candidate], rule: str) -> list[Candidate]:
+    """Those that a rule leaves, in their order; perhaps none.
+
+    Raises
+    ------
+    GANSegmentationError
+        ``wrong_rule`` if a term is neither ``key=pattern`` nor a rank.
+    """
+    left = list(candidates)
+    for term in (term.strip() for term in rule.split(",")):
         key, equals, pattern = (piece.strip() for piece in term.partition("="))
         if equals and key.lower() in KEYS:
-            candidates = [one for one in candidates if _fits(one, key.lower(), pattern)]
+            left = [one for one in left if _fits(one, key.lower(), pattern)]
         elif not equals and key.lower() in RANKS:
             rank = RANKS[key.lower()]
-            best = min((rank(one) for one in candidates), default=0.0)
-            candidates = [one for one in candidates if rank(one) == best]
+            best = min((rank(one) for one in left), default=0.0)
+            left = [one for one in left if rank(one) == best]
         else:
             raise GANSegmentationError(
                 "wrong_rule",
                 f"{rule!r} chooses no series: {term!r} is not understood.",
                 action=f"Give {RULE_HELP}.",
             )
-    if not candidates:
+    return left
+
+
+def _by_rule(series: Sequence[SeriesInfo], rule: str, place: Path) -> list[SeriesInfo]:
+    candidates = [one for one in series if one.is_scan]
+    if any(term.partition("=")[0].strip().lower() == "part" for term in rule.split(",")):
+        candidates = [volume for one in candidates for volume in (one.parts or (one,))]
+    found = fitting(candidates, rule)
+    if not found:
         raise GANSegmentationError(
             "unknown_series",
             f"{place} holds no series that fits {rule!r}. It holds:\n{listing(series)}\n",
             action="Choose one of these.",
         )
-    return candidates
+    return found
 
 
-def _fits(series: SeriesInfo, key: str, pattern: str) -> bool:
+def _fits(series: Choosable, key: str, pattern: str) -> bool:
     value = {
         "modality": series.modality,
         "description": series.description,

@@ -2,6 +2,11 @@
 
 pydicom decodes them with the plugins that it has; where it lacks one, the GDCM inside SimpleITK does, which needs none
 for JPEG, lossless JPEG, JPEG-LS, JPEG 2000 and RLE.
+
+What is cut short or cannot be decoded is refused, but DICOM has no checksum: compressed data that was changed and
+still decodes gives other pixels, as changed uncompressed data does. Of single flipped bits, JPEG-LS decoders notice
+about nine in ten, those of JPEG, JPEG 2000 and RLE hardly any; the values stay within the stored bits, so these do not
+tell either.
 """
 
 from __future__ import annotations

@@ -79,6 +79,13 @@ def read_image(path: Path) -> ImageFile:
             f"The file {path} cannot be read: there is no permission to.",
             action="Check the rights of the file and try again.",
         )
+    if not _is_text(path):
+        raise GANSegmentationError(
+            "unreadable_file",
+            f"The file {_shown(path)} cannot be read: its path holds bytes that are no text.",
+            cause="A file or folder was named on a computer with another character set.",
+            action="Rename it.",
+        )
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO(_image_io(path))
@@ -129,6 +136,13 @@ def write_image(
     image.SetDirection(geometry.direction)
     for key, value in (header or {}).items():
         image.SetMetaData(key, value)
+    if not _is_text(path):
+        raise GANSegmentationError(
+            "write_failed",
+            f"{_shown(path)} cannot be written: its path holds bytes that are no text.",
+            cause="A folder was named on a computer with another character set.",
+            action="Choose another name or folder.",
+        )
     with written_beside(path, overwrite=overwrite) as folder:
         # The suffix in lower case: SimpleITK chooses the format by it. A .mhd names its data file after itself.
         temporary = folder / (path.name[: -len(suffix)] + suffix)
@@ -150,6 +164,19 @@ def write_volume_file(volume: Volume, path: Path, *, overwrite: bool = True) -> 
     if volume.modality:
         header[_MODALITY_KEY] = volume.modality
     return write_image(volume.array, volume.geometry, path, header=header, overwrite=overwrite)
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a path can be handed to SimpleITK, which ends the whole process over one that is no text."""
+    try:
+        str(Path.cwd() / path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(path: Path) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _simpleitk() -> Any:

@@ -70,7 +70,7 @@ def test_the_name_of_the_output_decides_its_format(ganseg, phantom, package, tmp
 class TestRefusals:
     """Wrong calls end before the work, and leave no file."""
 
-    @pytest.mark.parametrize("name", ["mask.png", "mask", "mask.nrrd.txt", "mask.dcm"])
+    @pytest.mark.parametrize("name", ["mask.png", "mask", "mask.nrrd.txt", "mask.dicom"])
     def test_an_output_without_a_known_format_is_wrong_use(self, ganseg, phantom, package, tmp_path, name):
         done = ganseg("segment", phantom.dicom, "--output", tmp_path / name, "--model", package)
         assert done.code == 2

@@ -186,7 +186,7 @@ def test_a_damaged_source_is_refused_by_name(layouts_folder: Path, tmp_path: Pat
 
 def test_an_unknown_layout_and_a_source_given_twice_are_refused(layouts_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(GANSegmentationError, match="lits_slices") as caught:
-        prepare([("lits", layouts_folder / "lits")], tmp_path, labels={1: "Liver"})
+        prepare([("lits_jpeg", layouts_folder / "lits")], tmp_path, labels={1: "Liver"})
     assert caught.value.code == "unknown_layout"
     with pytest.raises(GANSegmentationError) as caught:
         prepare([("lits_slices", layouts_folder / "lits")] * 2, tmp_path, labels={1: "Liver"})

@@ -16,8 +16,8 @@ from GANSegmentationLib.models import Package, open_package, write_package
 from GANSegmentationLib.slicing import SliceSpec, Window
 from GANSegmentationLib.training.synthesis.completion import FACTS, complete_masks
 from GANSegmentationLib.volumes import Code, Segment
-from Testing.datasets.test_importers_em import write_vnc_section
 from Testing.inference.conftest import WINDOW, card_of, threshold_network
+from Testing.layouts import write_vnc_section
 
 MEMBRANES = Segment(
     1, "Membranes", (216, 101, 79), category=Code("99GANSEG", "CELL", "Cell structure"),

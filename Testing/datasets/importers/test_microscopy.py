@@ -10,29 +10,9 @@ import pytest
 from PIL import Image
 
 from GANSegmentationLib.datasets import Dataset, check_dataset, labels_of, prepare, random_patient_split
-from GANSegmentationLib.datasets.importers_em import BLOCK
+from GANSegmentationLib.datasets.importers.microscopy import BLOCK
 from GANSegmentationLib.errors import GANSegmentationError
-
-
-def write_vnc_section(folder: Path, number: int, rng: np.random.Generator, side: int = 64) -> None:
-    """A section with a mitochondrion (0 and 255), membranes (black and white) and a pixel that is both."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mitochondria, membranes = np.zeros((side, side), np.uint8), np.zeros((side, side), np.bool_)
-    mitochondria[10 : 20 + number % 3, 10:20] = 255
-    membranes[side // 2] = membranes[:, side // 2] = True
-    membranes[10, 10] = True
-    image = rng.normal(150, 10, membranes.shape) - 60.0 * membranes - 40.0 * (mitochondria > 0)
-    Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).save(folder / f"{number:02d}.png")
-    Image.fromarray(mitochondria).save(folder / f"{number:02d}_mito.png")
-    Image.fromarray(membranes).save(folder / f"{number:02d}_membrane.png")
-
-
-def write_isbi_section(folder: Path, number: int, rng: np.random.Generator, side: int = 64) -> None:
-    interior = np.full((side, side), 255, np.uint8)
-    interior[side // 3] = interior[:, side // 4] = 0
-    for name, picture in (("image", rng.integers(0, 255, interior.shape, np.uint8)), ("label", interior)):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(folder / name / f"{number}.png")
+from Testing.layouts import write_isbi_section, write_vnc_section
 
 
 @pytest.fixture

@@ -17,20 +17,19 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from .importers import CaseSource, ImportedCase, importer
-from .source_files import grey_picture, unreadable
+from .case import CaseSource, ImportedCase
+from .mask_values import Masks, inside
+from .pictures import grey_picture, unreadable
+from .registry import importer
 
 NEUROPIL = {1: "Mitochondria", 2: "Membranes"}
 
 BLOCK = 4
 """Neighbouring sections in a case; the last block of a set may have fewer."""
 
-Masks = npt.NDArray[np.uint8]
 Sections = Mapping[int, tuple[Path, ...]]
 """The files of each section by its number, the picture first."""
 
@@ -57,7 +56,7 @@ def em_vnc(folder: Path) -> Iterator[CaseSource]:
 
 
 def _vnc_labels(files: tuple[Path, ...]) -> Masks:
-    mitochondria, membranes = (_inside(grey_picture(path), path) for path in files[1:])
+    mitochondria, membranes = (inside(grey_picture(path), path) for path in files[1:])
     return np.where(mitochondria, 1, np.where(membranes, 2, 0)).astype(np.uint8)
 
 
@@ -79,7 +78,7 @@ def em_isbi2012(folder: Path) -> Iterator[CaseSource]:
 
 
 def _isbi_labels(files: tuple[Path, ...]) -> Masks:
-    return np.where(_inside(grey_picture(files[1]), files[1]), 0, 2).astype(np.uint8)
+    return np.where(inside(grey_picture(files[1]), files[1]), 0, 2).astype(np.uint8)
 
 
 def _blocks(name: str, sections: Sections) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -124,11 +123,3 @@ def _case(
         value_range=(0.0, 255.0),
         licence=licence,
     )
-
-
-def _inside(values: npt.NDArray[Any], path: Path) -> npt.NDArray[np.bool_]:
-    """Where a mask of two values is set; a soft mask is refused, for nobody has said where its edge lies."""
-    found = {int(value) for value in np.unique(values)}
-    if not found <= {0, 1} and not found <= {0, 255}:
-        raise unreadable(path, f"it holds the values {sorted(found)[:8]}, expected 0 and one other, 1 or 255")
-    return np.asarray(values > 0)

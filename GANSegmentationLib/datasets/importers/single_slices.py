@@ -1,4 +1,4 @@
-"""Public layouts beside liver CT: abdominal MR, lung CT and prostate MR."""
+"""Single slices of lung CT and of prostate MR."""
 
 from __future__ import annotations
 
@@ -6,52 +6,15 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ..slicing import orient
-from .importers import CaseSource, ImportedCase, importer
-from .source_files import grey_picture, unreadable
+from .case import CaseSource, ImportedCase
+from .mask_values import plain_labels
+from .pictures import grey_picture, require_alike, unreadable
+from .registry import importer
 
-ABDOMEN = {1: "Liver", 2: "Right kidney", 3: "Left kidney", 4: "Spleen"}
 PROSTATE = {1: "Transition zone", 2: "Tumour"}
-
-
-@importer("chaos_mr", ABDOMEN)
-def chaos_mr(folder: Path) -> Iterator[CaseSource]:
-    """CHAOS MR T2-SPIR as NIfTI: ``image_NN.nii.gz`` and ``label_NN.nii.gz`` with the values of `ABDOMEN`.
-
-    Whatever their orientation, they are stored as axial slices in radiological display.
-    """
-    for image in sorted(folder.glob("image_*.nii.gz")):
-        number = image.name[len("image_") : -len(".nii.gz")]
-        label = folder / f"label_{number}.nii.gz"
-        yield CaseSource(f"chaos_mr_{number}", (image, label), partial(_chaos_mr_case, image, label, number))
-
-
-def _chaos_mr_case(image: Path, label: Path, number: str) -> ImportedCase:
-    from ..volumes import read_volume
-
-    volume, labels = read_volume(image), read_volume(label)
-    if volume.geometry.shape != labels.geometry.shape:
-        raise unreadable(label, f"its shape {labels.geometry.shape} is not the image's {volume.geometry.shape}")
-    orientation = orient(volume.geometry, "axial")
-    spacing = volume.geometry.spacing_zyx
-    images = np.ascontiguousarray(orientation.apply(volume.array))
-    return ImportedCase(
-        id=f"chaos_mr_{number}",
-        patient=f"chaos_mr_{number}",
-        modality="MR",
-        unit="arbitrary",
-        images=images,
-        masks=_labels(orientation.apply(labels.array), label, set(ABDOMEN)),
-        slice_index=tuple(range(len(images))),
-        value_range=(float(images.min()), float(images.max())),
-        spacing_zyx=(spacing[orientation.axes[0]], spacing[orientation.axes[1]], spacing[orientation.axes[2]]),
-        licence="CC BY-SA 4.0",
-    )
 
 
 @importer("lung_slices", {1: "Lung"})
@@ -72,15 +35,14 @@ def lung_slices(folder: Path) -> Iterator[CaseSource]:
 def _lung_case(path: Path, mask: Path, name: str) -> ImportedCase:
     image = grey_picture(path)
     labels = grey_picture(mask)
-    if image.shape != labels.shape:
-        raise unreadable(mask, f"its shape {labels.shape} is not the image's {image.shape}")
+    require_alike(image, labels, mask)
     return ImportedCase(
         id=name,
         patient=name,
         modality="CT",
         unit="HU",
         images=image.astype(np.int16)[None],
-        masks=_labels(labels, mask, {1})[None],
+        masks=plain_labels(labels, mask, {1})[None],
         slice_index=(0,),
         value_range=(float(image.min()), float(image.max())),
         licence="unclear: research only",
@@ -112,17 +74,9 @@ def _prostate_case(path: Path, mask: Path, match: re.Match[str]) -> ImportedCase
         modality="MR",
         unit="arbitrary",
         images=image[None],
-        masks=_labels(labels, mask, set(PROSTATE))[None],
+        masks=plain_labels(labels, mask, PROSTATE)[None],
         slice_index=(int(match.group(2)),),
         value_range=(0.0, 255.0),
         licence="restricted: no redistribution",
         is_volume=False,
     )
-
-
-def _labels(values: npt.NDArray[Any], path: Path, known: set[int]) -> npt.NDArray[np.uint8]:
-    """Labels as uint8; refuses values that no label explains, before 8 bit could hide them."""
-    found = {float(value) for value in np.unique(values)}
-    if not found <= {0.0, *map(float, known)}:
-        raise unreadable(path, f"it holds the values {sorted(found)[:8]}, expected {sorted(known)}")
-    return np.ascontiguousarray(values).astype(np.uint8)
