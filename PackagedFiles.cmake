@@ -4,22 +4,32 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/__init__.py
   GANSegmentationLib/__main__.py
   GANSegmentationLib/batch/__init__.py
+  GANSegmentationLib/batch/attention.py
   GANSegmentationLib/batch/cases.py
+  GANSegmentationLib/batch/channels.py
   GANSegmentationLib/batch/child.py
+  GANSegmentationLib/batch/distributions.py
   GANSegmentationLib/batch/fingerprint.py
   GANSegmentationLib/batch/flags.py
+  GANSegmentationLib/batch/identity.py
   GANSegmentationLib/batch/ledger.py
   GANSegmentationLib/batch/local.py
   GANSegmentationLib/batch/lock.py
+  GANSegmentationLib/batch/montage.py
+  GANSegmentationLib/batch/naming.py
   GANSegmentationLib/batch/options.py
   GANSegmentationLib/batch/outcome.py
   GANSegmentationLib/batch/place.py
   GANSegmentationLib/batch/plan.py
   GANSegmentationLib/batch/privacy.py
+  GANSegmentationLib/batch/private_folder.py
   GANSegmentationLib/batch/ray_engine.py
   GANSegmentationLib/batch/references.py
+  GANSegmentationLib/batch/report.py
+  GANSegmentationLib/batch/report_cards.py
   GANSegmentationLib/batch/runner.py
   GANSegmentationLib/batch/series.py
+  GANSegmentationLib/batch/sheets.py
   GANSegmentationLib/batch/summary.py
   GANSegmentationLib/batch/task.py
   GANSegmentationLib/batch/work.py
@@ -104,6 +114,7 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/inference/synthesise.py
   GANSegmentationLib/inference/tiles.py
   GANSegmentationLib/inference/translate.py
+  GANSegmentationLib/interpreter.py
   GANSegmentationLib/metrics/__init__.py
   GANSegmentationLib/metrics/bootstrap.py
   GANSegmentationLib/metrics/boxes.py
@@ -124,9 +135,11 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/models/description.py
   GANSegmentationLib/models/find.py
   GANSegmentationLib/models/fit.py
+  GANSegmentationLib/models/folder.py
   GANSegmentationLib/models/json_fields.py
   GANSegmentationLib/models/library.py
   GANSegmentationLib/models/package.py
+  GANSegmentationLib/models/preview.py
   GANSegmentationLib/models/weights.py
   GANSegmentationLib/networks/__init__.py
   GANSegmentationLib/networks/conditional_norm.py
@@ -177,9 +190,14 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/reports/display.py
   GANSegmentationLib/reports/drawing.py
   GANSegmentationLib/reports/grid.py
+  GANSegmentationLib/reports/histograms.py
+  GANSegmentationLib/reports/listing.py
   GANSegmentationLib/reports/overlay.py
   GANSegmentationLib/reports/page.py
   GANSegmentationLib/reports/plots.py
+  GANSegmentationLib/reports/relief.py
+  GANSegmentationLib/reports/review.py
+  GANSegmentationLib/reports/sections.py
   GANSegmentationLib/reports/strips.py
   GANSegmentationLib/reports/tables.py
   GANSegmentationLib/reports/ticks.py

@@ -6,27 +6,35 @@ Finding is separate from doing: a file that cannot be read becomes a case that f
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 from ..errors import GANSegmentationError
+from ..volumes.dicom_choice import fitting
 from ..volumes.files import READ_SUFFIXES, has_suffix, stem
-from .privacy import Redactor, pseudonym
+from .channels import Channels
+from .naming import Found, Names, Naming, doubtful_places, is_text, numbered, without_endings
+from .privacy import Redactor
 from .references import find_reference
 from .series import FoundSeries, SeriesFinder
-
-Names = Literal["checked", "pseudonyms", "original"]
 
 _SEGMENTATION = ".seg.nrrd"
 _WITH_DATA_FILE = (".mhd", ".nhdr")
 
 
 @dataclass(frozen=True)
+class Channel:
+    """One more scan of a case: what to give `volumes.read_volume`; `series_uid` is None for an image file."""
+
+    path: Path
+    series_uid: str | None
+
+
+@dataclass(frozen=True)
 class Case:
-    """One scan to segment.
+    """One scan to segment, or several on one grid for a model with several channels.
 
     Parameters
     ----------
@@ -36,13 +44,19 @@ class Case:
     path:
         The image file, the first file of the DICOM series, or the folder that holds all of it.
     series_uid:
-        Which series; None for an image file.
+        Which series, or which volume of a four-dimensional one; None for an image file.
     files:
         Everything that belongs to it, the reference's files too.
     reference:
         The mask, or folder of PNG pictures, to compare with.
     problem:
         Why it cannot even be tried; None for nearly all.
+    others:
+        The further channels, in the order of the model's.
+    hides_files:
+        Whether names of its files may tell of the patient, so that no message may have them.
+    modality:
+        Of a DICOM series; empty for an image file.
     """
 
     name: str
@@ -51,15 +65,20 @@ class Case:
     files: tuple[Path, ...]
     reference: Path | None = None
     problem: GANSegmentationError | None = None
+    others: tuple[Channel, ...] = ()
+    hides_files: bool = False
+    modality: str = ""
 
 
 @dataclass(frozen=True)
 class CaseFilter:
-    """Which cases are wanted: patterns for the path below the input folder, and DICOM modalities; () for all."""
+    """Which cases are wanted: patterns for the path below the input folder, DICOM modalities (() for all), and a rule
+    (`volumes.dicom_choice`) for the series of each DICOM study; None for all."""
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     modalities: tuple[str, ...] = ()
+    series: str | None = None
 
     def wants(self, path: PurePosixPath) -> bool:
         """Whether a path, or a folder above it, fits `include` and none of them `exclude`."""
@@ -67,25 +86,39 @@ class CaseFilter:
         included = not self.include or any(fnmatch(place, each) for place in places for each in self.include)
         return included and not any(fnmatch(place, each) for place in places for each in self.exclude)
 
+    @property
+    def is_of_dicom(self) -> bool:
+        """Whether it asks for what image files do not say."""
+        return bool(self.modalities) or self.series is not None
+
 
 @dataclass(frozen=True)
 class FoundCases:
-    """The cases of a folder by name, who must not be named, and how many folders and files were renamed for that."""
+    """The cases of a folder by name.
+
+    Parameters
+    ----------
+    redactor:
+        Who must not be named.
+    renamed:
+        How many folders and files have a pseudonym for that.
+    without_series:
+        Studies in which no series is as the rule of the filter says.
+    """
 
     cases: tuple[Case, ...]
     redactor: Redactor
     renamed: int
+    without_series: int = 0
 
 
-@dataclass(frozen=True)
-class _Raw:
-    """A case under the name that it has on the disk, as path below the input folder."""
+@dataclass
+class _Search:
+    """What was found on the way through the folders."""
 
-    place: PurePosixPath
-    path: Path
-    series_uid: str | None
-    files: tuple[Path, ...]
-    problem: GANSegmentationError | None = None
+    found: list[Found] = field(default_factory=list)
+    unsure: list[PurePosixPath] = field(default_factory=list)
+    without_series: int = 0
 
 
 def find_cases(
@@ -93,6 +126,7 @@ def find_cases(
     *,
     references: Path | None = None,
     wanted: CaseFilter | None = None,
+    channels: Channels | None = None,
     names: Names = "checked",
     key: bytes = b"",
     skip: Sequence[Path] = (),
@@ -100,7 +134,8 @@ def find_cases(
     """The cases in a folder and its sub-folders, in the order of their names.
 
     Every DICOM series that could be meant (no localizers, no screenshots, no objects without a scan) is a case, in the
-    place of its folder, or below it as ``series-<number>`` where the folder holds several. Every ``.nrrd``, ``.nhdr``,
+    place of its folder, or below it as ``series-<number>`` where the folder holds several; of a four-dimensional series
+    every volume is one, below it as ``part-<number>`` (the numbers are those of ``UID#2``). Every ``.nrrd``, ``.nhdr``,
     ``.nii``, ``.nii.gz``, ``.mha`` and ``.mhd`` file is one, but not a ``.seg.nrrd``. Hidden files and folders are
     passed over.
 
@@ -108,10 +143,12 @@ def find_cases(
     ----------
     references:
         A folder with masks in the same places; `references.find_reference` says which names fit.
+    channels:
+        The inputs of the model, and what says which scan is which; None for one input.
     names:
         ``checked``: folders and files whose names hold a patient's name, ID or birth date (as the DICOM headers have
-        them) get a pseudonym, and folders with DICOM files whose headers cannot be read; ``pseudonyms``: all get one;
-        ``original``: none does, and nothing is redacted.
+        them) get a pseudonym, and so do folders with DICOM files whose headers cannot be read for certain;
+        ``pseudonyms``: all get one; ``original``: none does, and nothing is redacted.
     key:
         The secret that makes pseudonyms, see `privacy.pseudonym`.
     skip:
@@ -120,7 +157,7 @@ def find_cases(
     Raises
     ------
     GANSegmentationError
-        ``folder_not_found``; ``no_cases`` if there is none.
+        ``folder_not_found``; ``no_cases`` if there is none; ``wrong_use`` and ``wrong_rule`` as `Channels.check`.
     """
     if not root.is_dir():
         raise GANSegmentationError(
@@ -131,96 +168,112 @@ def find_cases(
         )
     redactor = Redactor(keep=names == "original")
     wanted = wanted or CaseFilter()
+    channels = channels or Channels()
+    channels.check()
     skipped = {each.resolve() for each in (*skip, *([references] if references is not None else []))}
-    raws = _unique([raw for raw in _raw_cases(root, redactor, wanted, skipped) if wanted.wants(raw.place)])
-    if not raws:
-        raise GANSegmentationError(
-            "no_cases",
-            f"There is nothing to segment in {root}.",
-            cause="It holds no DICOM series and no image file"
-            + (", or none that was asked for." if wanted != CaseFilter() else "."),
-            action=f"Choose the folder with the scans: DICOM, or {', '.join(READ_SUFFIXES)}.",
-        )
-    naming = _Naming(redactor, names, key, _doubtful(raws))
+    search = _search(root, redactor, wanted, skipped)
+    there = without_endings([each for each in search.found if wanted.wants(each.place)])
+    found = numbered(channels.together(there, root.resolve().name))
+    if not found:
+        raise _no_cases(root, wanted, channels)
+    naming = Naming(redactor, names, key, doubtful_places(found, search.unsure))
     cases = [
         Case(
-            name=naming.safe(raw.place),
-            path=raw.path,
-            series_uid=raw.series_uid,
-            files=raw.files,
-            problem=raw.problem,
+            name=naming.safe(each.place),
+            path=each.path,
+            series_uid=_uid(each),
+            files=each.files,
+            problem=each.problem,
+            others=tuple(Channel(other.path, _uid(other)) for other in each.others),
+            modality="" if each.series is None else each.series.modality,
+            hides_files=names == "pseudonyms" or (names == "checked" and _is_strange(each)),
         )
-        for raw in raws
+        for each in found
     ]
     if references is not None:
-        cases = [_with_reference(case, raw.place, references) for case, raw in zip(cases, raws, strict=True)]
-    return FoundCases(tuple(sorted(cases, key=lambda case: case.name)), redactor, naming.renamed)
+        cases = [_with_reference(case, each.place, references) for case, each in zip(cases, found, strict=True)]
+    ordered = tuple(sorted(cases, key=lambda case: case.name))
+    return FoundCases(ordered, redactor, naming.renamed, search.without_series)
 
 
-class _Naming:
-    """Gives places names that tell of nobody; one folder has one name, whatever lies in it."""
-
-    def __init__(self, redactor: Redactor, names: Names, key: bytes, doubtful: set[PurePosixPath]) -> None:
-        self._redactor = redactor
-        self._all = names == "pseudonyms"
-        self._doubtful = set() if names == "original" else doubtful
-        self._key = key
-        self._given: dict[PurePosixPath, str] = {}
-
-    @property
-    def renamed(self) -> int:
-        return sum(place.name != name for place, name in self._given.items())
-
-    def safe(self, place: PurePosixPath) -> str:
-        below = [part for part in (*reversed(place.parents), place) if part.name]
-        return "/".join(self._name(part) for part in below)
-
-    def _name(self, place: PurePosixPath) -> str:
-        if place not in self._given:
-            unknown = self._all or place in self._doubtful
-            if unknown:
-                self._redactor.learn_text(place.name)  # messages have it in their paths
-            hidden = unknown or self._redactor.names_somebody(place.name)
-            self._given[place] = pseudonym(self._key, str(place)) if hidden else place.name
-        return self._given[place]
+def _is_strange(found: Found) -> bool:
+    """Whether names of its files may tell of a patient whom no header names for certain."""
+    return found.is_doubtful or not all(is_text(file.name) for file in found.files)
 
 
-def _doubtful(raws: Sequence[_Raw]) -> set[PurePosixPath]:
-    """Folders with nothing but DICOM files that cannot be read: they may be called after a patient nobody knows of."""
-    known = {folder for raw in raws if raw.problem is None for folder in (raw.place, *raw.place.parents)}
-    return {folder for raw in raws for folder in (raw.place, *raw.place.parents) if raw.problem is not None} - known
+def _uid(found: Found) -> str | None:
+    return None if found.series is None else found.series.uid
 
 
-def _raw_cases(root: Path, redactor: Redactor, wanted: CaseFilter, skipped: set[Path]) -> Iterator[_Raw]:
+def _search(root: Path, redactor: Redactor, wanted: CaseFilter, skipped: set[Path]) -> _Search:
     finder = SeriesFinder()
     closed: list[OSError] = []
+    search = _Search()
+
+    def place_of(path: Path) -> PurePosixPath:
+        return PurePosixPath(path.relative_to(root).as_posix())
+
     for folder, names in _walk(root, skipped, closed):
-        place = PurePosixPath(folder.relative_to(root).as_posix())
         for name in names:
             path = folder / name
             if has_suffix(path, (_SEGMENTATION,)):
                 continue
             if not has_suffix(path, READ_SUFFIXES):
                 finder.look_at(path)
-            elif not wanted.modalities:  # a file seldom says what it is
-                yield _Raw(place / name, path, None, _files_of(path, names))
-    for found in finder.series():
-        redactor.learn(found.facts)
-        if found.is_scan and (not wanted.modalities or found.modality in wanted.modalities):
-            place = PurePosixPath(found.folder.relative_to(root).as_posix())
-            yield _Raw(_place_of(found, place, root), found.path, found.uid, found.files)
+            elif not wanted.is_of_dicom:  # a file seldom says what it is
+                search.found.append(Found(place_of(path), place_of(folder), path, _files_of(path, names)))
+    scans = []
+    for series in finder.series():
+        redactor.learn(series.identity.values)
+        if series.is_scan and (not wanted.modalities or series.modality in wanted.modalities):
+            scans.append(series)
+    for series in _chosen(scans, wanted, search):
+        place = place_of(series.folder)
+        search.found.append(Found(_place_of(series, place, root), place, series.path, series.files, series))
+    for folder, identity in finder.identities():
+        redactor.learn(identity.values)
+        if not identity.is_certain:
+            search.unsure.append(place_of(folder))
     for path, error in finder.unreadable:
-        place = PurePosixPath(path.parent.relative_to(root).as_posix())
-        yield _Raw(place if place.name else PurePosixPath(root.name), path, None, (path,), error)
+        place = place_of(path.parent)
+        named = place if place.name else PurePosixPath(root.resolve().name)
+        search.found.append(Found(named, place, path, (path,), problem=error, is_unreadable=True))
     for refusal in closed:
         path = Path(refusal.filename)
-        yield _Raw(PurePosixPath(path.relative_to(root).as_posix()), path, None, (path,), _cannot_be_listed(refusal))
+        place = place_of(path)
+        problem = _cannot_be_listed(refusal)
+        search.found.append(Found(place, place.parent, path, (path,), problem=problem, is_unreadable=True))
+    return search
 
 
-def _place_of(found: FoundSeries, place: PurePosixPath, root: Path) -> PurePosixPath:
-    if not found.is_alone:
-        return place / f"series-{found.number or '0'}"
-    return place if place.name else PurePosixPath(root.resolve().name)
+def _chosen(scans: Sequence[FoundSeries], wanted: CaseFilter, search: _Search) -> Sequence[FoundSeries]:
+    """Of every study the series that are as the rule says."""
+    if wanted.series is None:
+        return scans
+    studies: dict[str, list[FoundSeries]] = {}
+    for series in scans:
+        studies.setdefault(series.study or str(series.folder), []).append(series)
+    fit = [fitting(study, wanted.series) for study in studies.values()]
+    search.without_series = sum(not each for each in fit)
+    return [series for each in fit for series in each]
+
+
+def _no_cases(root: Path, wanted: CaseFilter, channels: Channels) -> GANSegmentationError:
+    is_choice = wanted != CaseFilter() or bool(channels.rules)
+    return GANSegmentationError(
+        "no_cases",
+        f"There is nothing to segment in {root}.",
+        cause="It holds no DICOM series and no image file" + (", or none that was asked for." if is_choice else "."),
+        action=f"Choose the folder with the scans: DICOM, or {', '.join(READ_SUFFIXES)}.",
+    )
+
+
+def _place_of(series: FoundSeries, folder: PurePosixPath, root: Path) -> PurePosixPath:
+    if not series.is_alone:
+        place = folder / f"series-{series.number or '0'}"
+    else:
+        place = folder if folder.name else PurePosixPath(root.resolve().name)
+    return place if series.part is None else place / f"part-{series.part}"
 
 
 def _walk(root: Path, skipped: set[Path], closed: list[OSError]) -> Iterator[tuple[Path, list[str]]]:
@@ -256,42 +309,6 @@ def _files_of(path: Path, names: Sequence[str]) -> tuple[Path, ...]:
         return (path,)
     own = stem(path)
     return tuple(path.with_name(name) for name in names if name.startswith(f"{own}.") and not name.endswith(".json"))
-
-
-def _unique(raws: Sequence[_Raw]) -> list[_Raw]:
-    """The cases without the endings of files where that leaves names unique; upper and lower case are the same."""
-    endless = [raw.place if raw.series_uid else raw.place.with_name(stem(Path(raw.place.name))) for raw in raws]
-    endless = [raw.place if raw.problem else short for raw, short in zip(raws, endless, strict=True)]
-    named = _numbered(raws, _kept_where_alone(raws, endless))
-    return [replace(raw, place=place) for raw, place in zip(raws, named, strict=True)]
-
-
-def _kept_where_alone(raws: Sequence[_Raw], endless: Sequence[PurePosixPath]) -> list[PurePosixPath]:
-    counts = _counts(endless, _folded)
-    return [short if counts[_folded(short)] == 1 else raw.place for raw, short in zip(raws, endless, strict=True)]
-
-
-def _numbered(raws: Sequence[_Raw], places: Sequence[PurePosixPath]) -> list[PurePosixPath]:
-    """Two series of one number, or copies of one series: the later ones get a number, in the order of their files."""
-    used: dict[str, int] = {}
-    result = list(places)
-    for index in sorted(range(len(raws)), key=lambda index: (raws[index].series_uid or "", str(raws[index].path))):
-        key = _folded(places[index])
-        used[key] = used.get(key, 0) + 1
-        if used[key] > 1:
-            result[index] = places[index].with_name(f"{places[index].name}-{used[key]}")
-    return result
-
-
-def _counts(places: Sequence[PurePosixPath], key: Callable[[PurePosixPath], str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for place in places:
-        counts[key(place)] = counts.get(key(place), 0) + 1
-    return counts
-
-
-def _folded(place: PurePosixPath) -> str:
-    return str(place).casefold()
 
 
 def _with_reference(case: Case, place: PurePosixPath, references: Path) -> Case:

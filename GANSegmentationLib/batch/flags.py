@@ -14,14 +14,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from ..inference import Warning_
 from ..inference.run_length import find_components
 from ..metrics.boxes import Box, label_boxes, touches_border
-from ..volumes import Labelmap
+from ..volumes import TILT_FACT, Labelmap, Volume
 
 TINY_ML = 1.0
 LARGE_ISLAND = 0.1
@@ -49,6 +49,12 @@ def mask_flags(labelmap: Labelmap) -> dict[int, tuple[str, ...]]:
 def input_flags(warnings: Iterable[Warning_]) -> tuple[str, ...]:
     """The flags that the input's warnings are worth."""
     return ("out_of_range",) if any(warning.code in OUT_OF_RANGE_CODES for warning in warnings) else ()
+
+
+def tilt_warnings(volumes: Iterable[Volume]) -> tuple[Mapping[str, str], ...]:
+    """What has to be said of scans that were resampled because their gantry was tilted: code and message."""
+    facts = dict.fromkeys(volume.facts[TILT_FACT] for volume in volumes if TILT_FACT in volume.facts)
+    return tuple({"code": "tilt_corrected", "message": f"{fact}; the mask lies on that grid."} for fact in facts)
 
 
 def _flags(labelmap: Labelmap, value: int, box: Box | None) -> tuple[str, ...]:

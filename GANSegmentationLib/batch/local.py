@@ -8,7 +8,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -17,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GANSegmentationError
+from ..interpreter import child_environment, python_executable
 from .outcome import failed
 from .task import Answer, Task, WorkSettings
 
 START_LIMIT_S = 600.0
 """For the child to import torch and load the model, on a slow network drive too."""
 
-CHILD = (sys.executable, "-m", f"{__package__}.child")
+CHILD = ("-m", f"{__package__}.child")
+"""The arguments of the interpreter for the child."""
 
 _POLL_S = 0.5
 _AHEAD = 2
@@ -45,7 +46,7 @@ class LocalEngine:
     time_limit:
         Seconds for one case from the end of the one before, what remains of its reading included; None for no limit.
     command:
-        What to start, as an argument list.
+        What to start in the place of the child, as an argument list.
     """
 
     def __init__(
@@ -54,12 +55,12 @@ class LocalEngine:
         folder: Path,
         *,
         time_limit: float | None = None,
-        command: Sequence[str] = CHILD,
+        command: Sequence[str] | None = None,
     ) -> None:
         self._settings = settings
         self._folder = folder
         self._limit = time_limit
-        self._command = command
+        self._command = tuple(command or (python_executable(), *CHILD))
         self._child: _Child | None = None
         self._waiting: deque[Task] = deque()
         self._flight: deque[Task] = deque()
@@ -171,15 +172,13 @@ class _Child:
         self._crash = crash
         self._said: list[str] = []
         self._messages: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        library = str(Path(__file__).resolve().parents[2])
-        paths = [library, *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
             self._process = subprocess.Popen(
                 list(command),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                env=child_environment(),
                 encoding="utf-8",
                 errors="replace",
                 start_new_session=True,  # Ctrl-C is for the one who keeps the ledger

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import GANSegmentationError
-from ..volumes import LABELMAP_SUFFIXES
-from .cases import CaseFilter, Names
+from ..volumes import LABELMAP_SUFFIXES, require_writable
+from .cases import CaseFilter
+from .channels import Channels
+from .naming import Names
+
+if TYPE_CHECKING:
+    from ..models import Card
 
 EngineName = Literal["local", "ray"]
 
 DICOM_SEG = "dicom-seg"
 
 FORMATS: Mapping[str, str] = {
-    **{suffix.removeprefix("."): suffix for suffix in LABELMAP_SUFFIXES},
+    **{suffix.removeprefix("."): suffix for suffix in LABELMAP_SUFFIXES if suffix != ".dcm"},
     DICOM_SEG: ".dcm",
 }
 """What masks can be asked for as, and the endings of their names."""
@@ -38,6 +43,10 @@ class BatchOptions:
         One of `FORMATS`.
     domain, device, force:
         As `inference.Predictor`.
+    correct_tilt:
+        Resample a CT with a tilted gantry to a regular grid, on which its mask then lies; without it, it is refused.
+    channels:
+        For a model with several inputs: what chooses each of them (`channels.Channels.rules`).
     surface_tolerance_mm:
         Of the surface Dice; None for no surface Dice.
     time_limit:
@@ -61,6 +70,8 @@ class BatchOptions:
     domain: str | None = None
     device: str = "auto"
     force: bool = False
+    correct_tilt: bool = False
+    channels: tuple[str, ...] = ()
     surface_tolerance_mm: float | None = None
     time_limit: float | None = None
     retry_failed: bool = False
@@ -81,16 +92,15 @@ class BatchOptions:
         Raises
         ------
         GANSegmentationError
-            ``wrong_use``; ``no_dicom_seg`` for a format that cannot be written.
+            ``wrong_use``; ``highdicom_missing`` for a format that cannot be written here.
         """
         if self.format not in FORMATS:
             raise _wrong(f"There is no format {self.format!r}.", f"Use one of {', '.join(FORMATS)}.")
         if self.format == DICOM_SEG:
-            raise GANSegmentationError(
-                "no_dicom_seg",
-                "DICOM SEG cannot be written yet.",
-                action="Use seg.nrrd, which 3D Slicer opens and exports as DICOM SEG.",
-            )
+            require_writable("masks.dcm", self.input)
+        if self.channels and self.package is None:
+            raise _wrong("Channels can only be said of a model that is named.", "Add --model.")
+        self.inputs().check()
         if self.time_limit is not None and not self.time_limit > 0:
             raise _wrong(f"A time limit of {self.time_limit:g} s lets no case be done.", "Give a number above 0.")
         if self.workers is not None and self.workers < 1:
@@ -104,6 +114,12 @@ class BatchOptions:
         if self.references is not None and not self.references.is_dir():
             raise _wrong(f"There is no folder {self.references} with references.", "Check the path.")
 
+    def inputs(self) -> Channels:
+        """The inputs of the model; without a named one, a single scan."""
+        if self.package is None:
+            return Channels()
+        return Channels(_card(self.package).channel_names, self.channels)
+
     def settings(self) -> dict[str, Any]:
         """What the masks of one output folder have in common, as plain JSON types, for the ledger."""
         return {
@@ -111,15 +127,21 @@ class BatchOptions:
             "format": self.format,
             "domain": self.domain,
             "force": self.force,
+            "correct_tilt": self.correct_tilt,
+            "channels": list(self.channels),
             "surface_tolerance_mm": self.surface_tolerance_mm,
             "names": self.names,
         }
 
 
-def _model(path: Path) -> dict[str, str]:
+def _card(path: Path) -> Card:
     from ..models import open_package
 
-    card = open_package(path, check_network=False).card
+    return open_package(path, check_network=False).card
+
+
+def _model(path: Path) -> dict[str, str]:
+    card = _card(path)
     weights = card.files["model.safetensors"].sha256 if "model.safetensors" in card.files else ""
     return {"id": card.id, "version": card.version, "weights_sha256": weights}
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 IDENTITY_KEYWORDS = (
@@ -18,22 +19,30 @@ IDENTITY_KEYWORDS = (
     "PatientID",
     "PatientBirthDate",
     "PatientBirthName",
+    "PatientMotherBirthName",
+    "ResponsiblePerson",
     "OtherPatientNames",
     "OtherPatientIDs",
     "AccessionNumber",
+    "AdmissionID",
 )
 """The DICOM attributes whose values never leave the headers."""
 
 REMOVED = "[removed]"
 
-_NAMES = ("PatientName", "PatientBirthName", "OtherPatientNames")
+_NAMES = ("PatientName", "PatientBirthName", "PatientMotherBirthName", "ResponsiblePerson", "OtherPatientNames")
 _NOBODY = frozenset(
     (
-        *("anonym", "anonymous", "anonymised", "anonymized", "anon", "unknown", "none", "null"),
-        *("patient", "subject", "case", "phantom"),
+        *("anonym", "anonymous", "anonymised", "anonymized", "anon", "unknown", "none", "null", "deidentified"),
+        *("removed", "redacted", "withheld", "patient", "subject", "case", "phantom", "test", "name", "dicom"),
     )
 )
+"""Words in the place of a name that name nobody, and that messages need."""
+
 _GAP = r"[\W_]{0,3}"
+_SOME_GAP = r"[\W_]{1,3}"
+_TRANSLITERATED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe", "å": "aa"})
+_IN_ASCII = str.maketrans({"ß": "ss", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ı": "i"})
 
 
 class Redactor:
@@ -50,9 +59,9 @@ class Redactor:
         self._patterns: dict[str, None] = {}
         self._compiled: re.Pattern[str] | None = None
 
-    def learn(self, facts: Mapping[str, str]) -> None:
-        """Remember the values of `IDENTITY_KEYWORDS` of one header."""
-        self._remember(_patterns(facts))
+    def learn(self, facts: Mapping[str, str] | Iterable[tuple[str, str]]) -> None:
+        """Remember values of `IDENTITY_KEYWORDS`, by keyword; a keyword may come with several readings."""
+        self._remember(_patterns(facts.items() if isinstance(facts, Mapping) else facts))
 
     def learn_text(self, text: str) -> None:
         """Remember a text, such as the name of a folder, as it is."""
@@ -71,13 +80,7 @@ class Redactor:
 
     def clean_json(self, value: Any) -> Any:
         """Every text within plain JSON types cleaned; keys and numbers stay."""
-        if isinstance(value, str):
-            return self.clean(value)
-        if isinstance(value, Mapping):
-            return {key: self.clean_json(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self.clean_json(item) for item in value]
-        return value
+        return _each_text(value, self.clean)
 
     def _remember(self, patterns: Iterable[str]) -> None:
         before = len(self._patterns)
@@ -93,6 +96,18 @@ class Redactor:
         return self._compiled
 
 
+def without_names(value: Any, names: Iterable[str]) -> Any:
+    """Plain JSON types with `REMOVED` in the place of some names, such as those of files."""
+    longest_first = sorted(names, key=len, reverse=True)
+
+    def clean(text: str) -> str:
+        for name in longest_first:
+            text = text.replace(name, REMOVED)
+        return text
+
+    return _each_text(value, clean) if longest_first else value
+
+
 def pseudonym(key: bytes, text: str) -> str:
     """A stable name for a text that tells nothing of it without the key: ``case-`` and 10 hexadecimal digits.
 
@@ -101,10 +116,20 @@ def pseudonym(key: bytes, text: str) -> str:
     return f"case-{hmac.new(key, text.encode('utf-8', 'surrogateescape'), hashlib.sha256).hexdigest()[:10]}"
 
 
-def _patterns(facts: Mapping[str, str]) -> Iterator[str]:
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _each_text(item, change) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_each_text(item, change) for item in value]
+    return value
+
+
+def _patterns(facts: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Regular expressions for what the values look like in names of files and in texts."""
-    for keyword in IDENTITY_KEYWORDS:
-        for value in facts.get(keyword, "").split("\\"):
+    for keyword, values in facts:
+        for value in values.split("\\"):
             if keyword == "PatientBirthDate":
                 yield from _dates(value)
             elif keyword in _NAMES:
@@ -115,30 +140,54 @@ def _patterns(facts: Mapping[str, str]) -> Iterator[str]:
 
 
 def _names(value: str) -> Iterator[str]:
-    words = [word for word in re.split(r"[\W_\d]+", value) if word and word.casefold() not in _NOBODY]
-    family_and_given = words[:2]
-    if len(family_and_given) == 2 and sum(map(len, family_and_given)) >= 4:
-        for pair in (family_and_given, family_and_given[::-1]):
-            yield _bounded(_GAP.join(map(re.escape, pair)), 4)
-    for word in words:
-        if len(word) >= (3 if word.isascii() else 2):
-            yield _bounded(re.escape(word), len(word))
+    for spelling in _spellings(value):
+        words = [word for word in _words(spelling) if word.casefold() not in _NOBODY]
+        family_and_given = words[:2]
+        if len(family_and_given) == 2 and sum(map(len, family_and_given)) >= 4:
+            for pair in (family_and_given, family_and_given[::-1]):
+                yield _bounded(_GAP.join(map(re.escape, pair)), 4)
+        for word in words:
+            if len(word) >= (3 if word.isascii() else 2):
+                yield _bounded(re.escape(word), len(word))
+
+
+def _spellings(value: str) -> Iterator[str]:
+    """A name as names of files have it: its letters in one piece or with their accents apart, or without accents."""
+    lower = unicodedata.normalize("NFC", value).lower()
+    apart = unicodedata.normalize("NFD", lower)
+    plain = "".join(sign for sign in apart if not unicodedata.combining(sign)).translate(_IN_ASCII)
+    yield from dict.fromkeys([value, lower, lower.casefold(), apart, plain, lower.translate(_TRANSLITERATED)])
+
+
+def _words(text: str, *, digits: bool = False) -> list[str]:
+    """The words of a text. Accents that stand apart belong to them, and so do signs for bytes that were no text."""
+
+    def is_within(sign: str) -> bool:
+        if sign.isalnum():
+            return digits or not sign.isdigit()
+        return unicodedata.category(sign)[0] == "M" or "\udc80" <= sign <= "\udcff" or sign == "\ufffd"
+
+    return "".join(sign if is_within(sign) else " " for sign in text).split()
 
 
 def _identifiers(value: str) -> Iterator[str]:
-    text = value.strip()
-    if len(text) >= 3 and text.casefold() not in _NOBODY:
-        parts = [re.escape(part) for part in re.split(r"[\W_]+", text) if part]
-        if parts:
-            yield _bounded(_GAP.join(parts), len(text))
+    for text in dict.fromkeys(unicodedata.normalize(form, value.strip()) for form in ("NFC", "NFD")):
+        if len(text) >= 3 and text.casefold() not in _NOBODY:
+            parts = [re.escape(part) for part in _words(text, digits=True)]
+            if parts:
+                yield _bounded(_GAP.join(parts), len(text))
 
 
 def _dates(value: str) -> Iterator[str]:
-    if not re.fullmatch(r"\d{8}", value.strip()):
+    found = re.fullmatch(r"(\d{4})[-./]?(\d\d)[-./]?(\d\d)", value.strip())  # with points before 1993
+    if found is None:
         return
-    year, month, day = value.strip()[:4], value.strip()[4:6], value.strip()[6:]
+    year, month, day = found.groups()
     for order in ((year, month, day), (day, month, year), (month, day, year)):
         yield rf"(?<!\d){_GAP.join(order)}(?!\d)"
+        if month[0] == "0" or day[0] == "0":  # 2.8.1964, never without anything in between
+            parts = [part.removeprefix("0") if part != year else part for part in order]
+            yield rf"(?<!\d){_SOME_GAP.join(parts)}(?!\d)"
 
 
 def _bounded(pattern: str, length: int) -> str:

@@ -10,29 +10,26 @@ import contextlib
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..errors import GANSegmentationError
-from .cases import FoundCases, find_cases
+from .cases import Case, FoundCases, find_cases
 from .ledger import LEDGER_NAME, Ledger, read_history
 from .lock import locked
-from .options import BatchOptions
+from .naming import as_said
+from .options import DICOM_SEG, BatchOptions
 from .outcome import CaseOutcome, failed
 from .place import put_in_place, remove_mask
 from .plan import Planned, check_settings, plan
-from .privacy import Redactor
+from .privacy import Redactor, without_names
+from .private_folder import KEY_BYTES, PRIVATE_FOLDER, make_private_folder, make_staging, pseudonym_key, sweep
+from .sheets import settle_sheet
 from .summary import BatchSummary
 from .task import Answer, Engine, Task, WorkSettings
-
-PRIVATE_FOLDER = ".ganseg-batch"
-"""In the output folder: the lock, the key of the pseudonyms, and masks that are being written. Not for passing on."""
-
-_STAGING = "staging-"
-_KEY_BYTES = 32
 
 EngineMaker = Callable[[BatchOptions, Path], Engine]
 
@@ -61,10 +58,12 @@ class BatchProgress:
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """What a run would do: the cases with the reasons, and how many names were replaced."""
+    """What a run would do: the cases with the reasons, how many names were replaced, and in how many studies no series
+    is as the rule for series says."""
 
     cases: tuple[Planned, ...]
     renamed: int
+    without_series: int = 0
 
 
 def plan_batch(options: BatchOptions) -> BatchPlan:
@@ -81,7 +80,7 @@ def plan_batch(options: BatchOptions) -> BatchPlan:
     check_settings(read_history(options.output / LEDGER_NAME).settings, options.settings())
     with contextlib.suppress(FileNotFoundError):
         return _planned(options, (options.output / PRIVATE_FOLDER / "key").read_bytes())[0]
-    return _planned(options, secrets.token_bytes(_KEY_BYTES))[0]
+    return _planned(options, secrets.token_bytes(KEY_BYTES))[0]
 
 
 def run_batch(
@@ -103,22 +102,22 @@ def run_batch(
     Raises
     ------
     GANSegmentationError
-        ``wrong_use``, ``no_dicom_seg``, ``folder_not_found``, ``no_cases``, ``batch_running``,
-        ``batch_settings_differ``, ``damaged_ledger``; ``write_failed`` and ``disk_full`` where no mask or ledger can be
-        written; what the engine says no case can be done with. What was done until then is done.
+        ``wrong_use``, ``highdicom_missing``, ``dicom_source_needed`` if masks shall be DICOM and no scan is,
+        ``folder_not_found``, ``no_cases``, ``batch_running``, ``batch_settings_differ``, ``damaged_ledger``;
+        ``write_failed`` and ``disk_full`` where no mask or ledger can be written; what the engine says no case can be
+        done with. What was done until then is done.
     KeyboardInterrupt
         Whoever stopped it; ledger and summary say how far it came.
     """
     options.check()
     settings = options.settings()
-    private = _private_folder(options.output)
+    private = make_private_folder(options.output)
     with locked(private / "lock"):
-        _sweep(private)
+        sweep(private)
         check_settings(read_history(options.output / LEDGER_NAME).settings, settings)
-        planned, found = _planned(options, _key(private / "key"))
+        planned, found = _planned(options, pseudonym_key(private))
         run = secrets.token_hex(4)
-        staging = private / f"{_STAGING}{run}"
-        staging.mkdir()
+        staging = make_staging(private, run)
         if started is not None:
             started(planned)
         engine = (make_engine or _engine)(options, staging)
@@ -216,10 +215,11 @@ class _Batch:
             # The staging folder is one for all: what could not be written there is not the fault of the case.
             raise GANSegmentationError.from_dict(self._redactor.clean_json(answer.outcome.error))
         outcome = self._placed(answer.outcome)
+        settle_sheet(self._staged(outcome.case), self._options.output, outcome.case, outcome.status)
         planned = self._planned[outcome.case]
         if outcome.status == "failed" and planned.owns_mask:
             remove_mask(self._target(outcome.case))
-        outcome = _redacted(outcome, self._redactor)
+        outcome = _redacted(outcome, planned.case, self._redactor)
         self._ledger.write(
             outcome.status,
             case=outcome.case,
@@ -277,13 +277,18 @@ def _before(planned: Planned) -> CaseOutcome:
     return planned.outcome
 
 
-def _redacted(outcome: CaseOutcome, redactor: Redactor) -> CaseOutcome:
+def _redacted(outcome: CaseOutcome, case: Case, redactor: Redactor) -> CaseOutcome:
     """Without what identifies a patient, which messages have from paths, descriptions and files."""
+    names = {form for file in case.files for form in as_said(file.name)} if case.hides_files else set()
+
+    def clean(value: Any) -> Any:
+        return redactor.clean_json(without_names(value, names))
+
     return replace(
         outcome,
-        error=redactor.clean_json(outcome.error),
-        warnings=tuple(redactor.clean_json(outcome.warnings)),
-        scores=None if outcome.scores is None else tuple(redactor.clean_json(outcome.scores)),
+        error=clean(outcome.error),
+        warnings=tuple(clean(outcome.warnings)),
+        scores=None if outcome.scores is None else tuple(clean(outcome.scores)),
     )
 
 
@@ -294,43 +299,27 @@ def _planned(options: BatchOptions, key: bytes) -> tuple[BatchPlan, FoundCases]:
         wanted=options.wanted,
         names=options.names,
         key=key,
+        channels=options.inputs(),
         skip=[options.output],
     )
+    cases = _with_sources(found.cases) if options.format == DICOM_SEG else found.cases
     history = read_history(options.output / LEDGER_NAME)
-    planned = plan(found.cases, history, options.output, retry_failed=options.retry_failed)
-    return BatchPlan(tuple(planned), found.renamed), found
+    planned = plan(cases, history, options.output, retry_failed=options.retry_failed)
+    return BatchPlan(tuple(planned), found.renamed, found.without_series), found
 
 
-def _private_folder(output: Path) -> Path:
-    private = output / PRIVATE_FOLDER
-    try:
-        private.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise GANSegmentationError(
-            "write_failed",
-            f"The output folder {output} cannot be made or written to: {error.strerror or error}.",
-            action="Choose another place.",
-            details=repr(error),
-        ) from error
-    return private
-
-
-def _key(path: Path) -> bytes:
-    """The secret of this output folder's pseudonyms, made at the first time and complete before it has its name."""
-    with contextlib.suppress(FileNotFoundError):
-        return path.read_bytes()
-    key = secrets.token_bytes(_KEY_BYTES)
-    beside = path.with_suffix(".new")
-    beside.touch(mode=0o600)
-    beside.write_bytes(key)
-    beside.replace(path)
-    return key
-
-
-def _sweep(private: Path) -> None:
-    """Remove what killed runs have left; their workers, should one still live, have nowhere to write any more."""
-    for folder in private.glob(f"{_STAGING}*"):
-        shutil.rmtree(folder, ignore_errors=True)
+def _with_sources(cases: Sequence[Case]) -> tuple[Case, ...]:
+    """The cases; those that are no DICOM with the problem that their masks cannot be either."""
+    problem = GANSegmentationError(
+        "dicom_source_needed",
+        "The mask cannot be written as DICOM SEG, because the scan is not DICOM.",
+        cause="A DICOM SEG names the patient, the study and the images that it belongs to.",
+        action="Choose another format and output folder for it, such as seg.nrrd.",
+    )
+    lacking = [case.series_uid is None and case.problem is None for case in cases]
+    if all(lacking):
+        raise problem
+    return tuple(replace(case, problem=problem) if lacks else case for case, lacks in zip(cases, lacking, strict=True))
 
 
 def _engine(options: BatchOptions, folder: Path) -> Engine:
@@ -339,6 +328,7 @@ def _engine(options: BatchOptions, folder: Path) -> Engine:
         domain=options.domain,
         device=options.device,
         force=options.force,
+        correct_tilt=options.correct_tilt,
         surface_tolerance_mm=options.surface_tolerance_mm,
     )
     if options.engine == "ray":

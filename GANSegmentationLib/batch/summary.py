@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..reports import write_csv, write_json
+from .distributions import distributions
 from .outcome import CaseOutcome, SegmentOutcome, Status
+from .report import write_report
 
 SUMMARY_CSV = "summary.csv"
 SUMMARY_JSON = "summary.json"
@@ -101,14 +103,16 @@ class BatchSummary:
             "seconds": round(self.seconds, 3),
             "counts": {"cases": len(self.cases), **{each: len(self.of_status(each)) for each in statuses}},
             "structures": [vars(structure) for structure in self.structures()],
+            "distributions": [each.to_dict() for each in distributions(self.cases)],
             "flags": self.flagged(),
             "cases": [case.to_dict() for case in self.cases],
         }
 
     def write(self, folder: Path) -> None:
-        """Write `SUMMARY_CSV` and `SUMMARY_JSON`; raises ``write_failed``."""
+        """Write `SUMMARY_CSV`, `SUMMARY_JSON` and the report (`report.REPORT_HTML`); raises ``write_failed``."""
         write_csv(self.rows(), folder / SUMMARY_CSV, columns=COLUMNS)
         write_json(self.to_dict(), folder / SUMMARY_JSON)
+        write_report(self, folder)
 
 
 def _structure(name: str, done: Sequence[CaseOutcome]) -> StructureSummary:

@@ -23,6 +23,7 @@ class WorkSettings:
     domain: str | None = None
     device: str = "auto"
     force: bool = False
+    correct_tilt: bool = False
     surface_tolerance_mm: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -36,10 +37,19 @@ class WorkSettings:
 
 
 @dataclass(frozen=True)
+class Scan:
+    """What to give `volumes.read_volume`."""
+
+    path: str
+    series_uid: str | None
+
+
+@dataclass(frozen=True)
 class Task:
     """One case for a worker: its files, and where to write the mask for the time being.
 
-    `staged` lies in a folder of this task alone; whoever gave the task moves what is in there to its place.
+    `others` are the further channels of the case. `staged` lies in a folder of this task alone; whoever gave the task
+    moves what is in there to its place.
     """
 
     case: str
@@ -48,12 +58,21 @@ class Task:
     files: tuple[str, ...]
     reference: str | None
     staged: str
+    others: tuple[Scan, ...] = ()
 
     @classmethod
     def of(cls, case: Case, staged: Path) -> Task:
         """The task of doing a case."""
         reference = None if case.reference is None else str(case.reference)
-        return cls(case.name, str(case.path), case.series_uid, tuple(map(str, case.files)), reference, str(staged))
+        return cls(
+            case=case.name,
+            path=str(case.path),
+            series_uid=case.series_uid,
+            files=tuple(map(str, case.files)),
+            reference=reference,
+            staged=str(staged),
+            others=tuple(Scan(str(other.path), other.series_uid) for other in case.others),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types."""

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GANSegmentationError
-from ..volumes import Labelmap, Volume, find_series, read_labelmap, read_volume, write_labelmap
+from ..volumes import (
+    Labelmap,
+    SeriesInfo,
+    Volume,
+    find_series,
+    read_labelmap,
+    read_series,
+    read_volume,
+    write_labelmap,
+)
 from .fingerprint import content_checksum
 from .outcome import CaseOutcome, SegmentOutcome, failed
+from .sheets import SIGNALS, staged_sheet, write_sheet
 from .task import Answer, Task, WorkSettings
 
 if TYPE_CHECKING:
     from ..inference import Predictor, Result
-    from ..models import ModelLibrary, Package
+    from ..models import Card, ModelLibrary, Package
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A case in memory: the scan, its reference on the scan's grid, the checksum of its files."""
+    """A case in memory: the scan, its reference on the scan's grid, the checksum of its files; `others` are the further
+    channels of a model with several, `series` is where it came from if that is DICOM."""
 
     volume: Volume
     reference: Labelmap | None
     content: str
     seconds: float
+    others: tuple[Volume, ...] = ()
+    series: SeriesInfo | None = None
 
 
 class CaseWorker:
@@ -59,13 +72,18 @@ class CaseWorker:
         """Read a case's files; raises as `volumes.read_volume` and `volumes.read_labelmap`."""
         begin = time.perf_counter()
         content = _checksum(task)
-        volume = read_volume(task.path, series_uid=task.series_uid)
+        tilt = self.settings.correct_tilt
+        series = None
+        if task.series_uid is None:
+            volume = read_volume(task.path)
+        else:
+            series = find_series(task.path, series_uid=task.series_uid, correct_tilt=tilt)
+            volume = read_series(series)
+        others = tuple(read_volume(one.path, series_uid=one.series_uid, correct_tilt=tilt) for one in task.others)
         reference = None
         if task.reference is not None:
-            path = Path(task.reference)
-            series = find_series(task.path, series_uid=task.series_uid) if path.is_dir() and task.series_uid else None
-            reference = read_labelmap(path, geometry=volume.geometry, series=series)
-        return Loaded(volume, reference, content, time.perf_counter() - begin)
+            reference = read_labelmap(task.reference, geometry=volume.geometry, series=series)
+        return Loaded(volume, reference, content, time.perf_counter() - begin, others, series)
 
     def finish(self, task: Task, loaded: Loaded) -> Answer:
         """Segment what was read, write the mask to where the task says, compare it.
@@ -77,12 +95,21 @@ class CaseWorker:
         """
         begin = time.perf_counter()
         predictor = self._warm(self._package(loaded.volume.modality))
-        result = predictor.segment((loaded.volume,), domain=self.settings.domain, force=self.settings.force)
+        volumes = (loaded.volume, *loaded.others)
+        signals = SIGNALS if loaded.reference is None else ()
+        result = predictor.segment(volumes, domain=self.settings.domain, force=self.settings.force, signals=signals)
         card = predictor.package.card
         staged = Path(task.staged)
         _make_folder(staged.parent)
-        write_labelmap(result.labelmap, staged, algorithm_name=f"{card.title} {card.version}")
+        write_labelmap(
+            result.labelmap,
+            staged,
+            algorithm_name=card.title,
+            algorithm_version=card.version,
+            source=loaded.series,
+        )
         outcome = _outcome(task, result, loaded, self.settings)
+        outcome = replace(outcome, warnings=(*outcome.warnings, *_draw(staged, loaded, result, card, outcome)))
         seconds = loaded.seconds + time.perf_counter() - begin
         facts = {"seconds": round(seconds, 3), "model": f"{card.id} {card.version}"}
         return Answer(CaseOutcome.from_dict({**outcome.to_dict(), **facts}), loaded.content)
@@ -140,9 +167,22 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
+def _draw(staged: Path, loaded: Loaded, result: Result, card: Card, outcome: CaseOutcome) -> tuple[dict[str, str], ...]:
+    """Make the pictures for the report. A case is not to fail for them: what goes wrong there is a warning."""
+    from .montage import make_sheet
+
+    try:
+        write_sheet(make_sheet(loaded.volume, result, card, loaded.reference, outcome.scores), staged_sheet(staged))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the mask is there
+        # Not in the words of the system, which have the paths of this computer.
+        why = error.message if isinstance(error, GANSegmentationError) else type(error).__name__
+        return ({"code": "no_pictures", "message": f"No pictures could be made for the report: {why}"},)
+    return ()
+
+
 def _outcome(task: Task, result: Result, loaded: Loaded, settings: WorkSettings) -> CaseOutcome:
     from ..metrics import compare_labelmaps
-    from .flags import input_flags, mask_flags
+    from .flags import input_flags, mask_flags, tilt_warnings
 
     odd = mask_flags(result.labelmap)
     scores = None
@@ -162,6 +202,9 @@ def _outcome(task: Task, result: Result, loaded: Loaded, settings: WorkSettings)
         modality=loaded.volume.modality,
         segments=segments,
         flags=tuple(dict.fromkeys(found)),
-        warnings=tuple({"code": warning.code, "message": str(warning)} for warning in result.warnings),
+        warnings=(
+            *({"code": warning.code, "message": str(warning)} for warning in result.warnings),
+            *tilt_warnings((loaded.volume, *loaded.others)),
+        ),
         scores=scores,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, get_args
 from .terminal import Subparsers, number, paragraph, print_json, print_table, warn
 
 if TYPE_CHECKING:
-    from ..batch import BatchOptions, BatchPlan, BatchProgress, BatchSummary
+    from ..batch import BatchOptions, BatchPlan, BatchProgress, BatchSummary, CaseOutcome
 
 _WHY = {
     "changed": "files have changed since",
@@ -26,7 +26,7 @@ _WHY = {
 
 def add_parser(subparsers: Subparsers) -> None:
     """Declare the arguments."""
-    from ..batch.cases import Names
+    from ..batch.naming import Names
     from ..batch.options import FORMATS, EngineName
 
     parser = subparsers.add_parser(
@@ -47,10 +47,28 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
     parser.add_argument("--force", action="store_true", help="segment even if the model is for another modality")
     parser.add_argument("--tolerance", type=float, metavar="MM", help="of the surface Dice (default: no surface Dice)")
+    parser.add_argument(
+        "--correct-tilt",
+        action="store_true",
+        help="resample a CT with a tilted gantry to a regular grid, on which its mask will lie; without it, it fails",
+    )
+    parser.add_argument(
+        "--channel",
+        action="append",
+        default=[],
+        metavar="RULE|PATTERN",
+        help="for a model with several inputs, once for each and in their order: which series of a study it is "
+        "(modality=MR,description=*t1*) or how its files end (*_t1.nii.gz); default: _0000, _0001 at the end of names",
+    )
     choice = parser.add_argument_group("which cases")
     choice.add_argument("--include", action="append", default=[], metavar="PATTERN", help="only paths like this one")
     choice.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="no paths like this one")
     choice.add_argument("--modality", action="append", default=[], help="only DICOM series of this modality")
+    choice.add_argument(
+        "--series",
+        metavar="RULE",
+        help="of every DICOM study only the series that fit, such as modality=CT,description=*portal*,most-slices",
+    )
     choice.add_argument("--retry-failed", action="store_true", help="do again what failed before")
     choice.add_argument("--dry-run", action="store_true", help="list the cases and do nothing")
     parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="for one case (default: none)")
@@ -103,7 +121,11 @@ def _options(args: argparse.Namespace) -> BatchOptions:
         time_limit=args.time_limit,
         retry_failed=args.retry_failed,
         names=args.names,
-        wanted=CaseFilter(tuple(args.include), tuple(args.exclude), tuple(each.upper() for each in args.modality)),
+        wanted=CaseFilter(
+            tuple(args.include), tuple(args.exclude), tuple(each.upper() for each in args.modality), args.series
+        ),
+        correct_tilt=args.correct_tilt,
+        channels=tuple(args.channel),
         engine=args.engine,
         workers=args.workers,
         address=args.address,
@@ -126,9 +148,11 @@ def _list(plan: BatchPlan, *, as_json: bool) -> int:
     rows = [
         {
             "case": each.case.name,
+            "modality": each.case.modality,
             "state": each.why or (each.outcome.status if each.outcome is not None else "done"),
             "files": len(each.case.files),
             "reference": each.case.reference is not None,
+            "problem": None if each.case.problem is None else each.case.problem.code,
         }
         for each in plan.cases
     ]
@@ -136,12 +160,19 @@ def _list(plan: BatchPlan, *, as_json: bool) -> int:
         print_json({"cases": rows})
         return 0
     shown = [
-        [str(row["case"]), str(row["state"]), "yes" if row["reference"] else "-", str(row["files"])] for row in rows
+        [
+            str(row["case"]),
+            str(row["modality"] or "-"),
+            str(row["state"]) if row["problem"] is None else f"{row['state']}, will fail [{row['problem']}]",
+            "yes" if row["reference"] else "-",
+            str(row["files"]),
+        ]
+        for row in rows
     ]
-    print_table(["case", "state", "reference", "files"], shown, text_columns=3)
+    print_table(["case", "modality", "state", "reference", "files"], shown, text_columns=4)
     to_do = sum(bool(each.why) for each in plan.cases)
     print(f"\n{len(rows)} cases, {to_do} to do. Nothing was written.")
-    _say_renamed(plan.renamed)
+    _say_of_plan(plan)
     return 0
 
 
@@ -162,16 +193,38 @@ def _print(summary: BatchSummary, options: BatchOptions) -> None:
         print("look at  " + ", ".join(f"{len(cases)} {flag.replace('_', ' ')}" for flag, cases in flagged.items()))
     failed = summary.of_status("failed")
     print(f"cases    {len(summary.of_status('done'))} done, {len(failed)} failed, in {summary.seconds:.1f} s")
-    for case in failed:
-        error = case.error or {}
-        print(f"         {case.case}: {error.get('message', '')} [{error.get('code', '')}]")
+    _print_failed(failed)
     print(f"summary  {options.output / 'summary.csv'}")
 
 
-def _say_renamed(count: int) -> None:
-    if count:
-        what = f"{count} names of folders and files hold what may identify a patient: pseudonyms stand for them."
-        warn([f"{what} --names original keeps them."])
+def _print_failed(failed: Sequence[CaseOutcome]) -> None:
+    """The failed cases, those of one kind together and below them what can be done."""
+    from ..batch.privacy import REMOVED
+
+    by_kind: dict[tuple[str, str], list[CaseOutcome]] = {}
+    for case in failed:
+        error = case.error or {}
+        by_kind.setdefault((error.get("code", ""), error.get("action", "")), []).append(case)
+    for (code, action), cases in by_kind.items():
+        for case in cases:
+            print(f"         {case.case}: {(case.error or {}).get('message', '')} [{code}]")
+        if action:
+            print(f"           -> {action}")
+    if any(REMOVED in (case.error or {}).get("message", "") for case in failed):
+        print(f"         {REMOVED} is what may identify a patient; --names original (and another output) shows it.")
+
+
+def _say_of_plan(plan: BatchPlan) -> None:
+    if plan.renamed:
+        one = plan.renamed == 1
+        what = (
+            f"{plan.renamed} {'name' if one else 'names'} of folders and files {'holds' if one else 'hold'} what may "
+        )
+        what += f"identify a patient: {'a pseudonym stands for it' if one else 'pseudonyms stand for them'}."
+        warn([f"{what} --names original keeps {'it' if one else 'them'}."])
+    if plan.without_series:
+        what = f"{plan.without_series} {'study has' if plan.without_series == 1 else 'studies have'}"
+        warn([f"{what} no series as --series wants it, and no case here."])
 
 
 @contextmanager
@@ -179,7 +232,7 @@ def _progress() -> Iterator[tuple[Callable[[BatchPlan], None], Callable[[BatchPr
     """What tells of the run on stderr: a bar at a terminal with a line for each failure, a line a case in a log."""
 
     def started(plan: BatchPlan) -> None:
-        _say_renamed(plan.renamed)
+        _say_of_plan(plan)
         to_do = [each for each in plan.cases if each.why]
         paragraph(f"{len(plan.cases)} cases, {len(to_do)} to do.")
         for why, text in _WHY.items():

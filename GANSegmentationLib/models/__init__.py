@@ -17,7 +17,8 @@ from .card import (
     TrainingFacts,
 )
 from .description import describe, metric_text
-from .library import ModelLibrary, user_models_folder
+from .folder import user_models_folder
+from .library import ModelLibrary
 from .package import Package, open_package, write_package
 
 __all__ = [

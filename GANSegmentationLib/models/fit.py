@@ -12,6 +12,7 @@ from .card import CARD_FILE, DISCRIMINATOR_FILE, LABELS_FILE, MODEL_FILE, Card, 
 from .weights import TensorPlace
 
 _LISTED: Final = 5
+_LARGEST_NUMBER: Final = 100_000
 
 
 def check_labels(card: Card, labels: Sequence[Segment]) -> None:
@@ -93,10 +94,21 @@ def _known_config(field: str, name: str, config: Mapping[str, Any]) -> dict[str,
             cause="The model was packed by a newer version of GANSegmentation, or the card was edited.",
             action=f"Update GANSegmentation. The known networks are {', '.join(networks.names())}.",
         )
+    _check_numbers(field, config)
     try:
         return networks.read_network_config(name, config).to_dict()
     except GANSegmentationError as error:
         raise _invalid_card(f"{field}.config: {error.message.rstrip('.')}") from error
+
+
+def _check_numbers(field: str, config: Any) -> None:
+    """Refuse numbers of layers, channels or pixels that no network has: building it would fail in torch's own words."""
+    items = config.items() if isinstance(config, Mapping) else enumerate(config)
+    for key, value in items:
+        if isinstance(value, (Mapping, list, tuple)):
+            _check_numbers(field, value)
+        elif isinstance(value, int) and abs(value) > _LARGEST_NUMBER:
+            raise _invalid_card(f"{field}.config has a number for {key} that is larger than any network's")
 
 
 def _check_discriminator(spec: DiscriminatorSpec) -> None:

@@ -166,7 +166,7 @@ class Fields:
         return item
 
     def _number(self, key: str, value: object, low: float) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_finite(value):
             self._refuse(key, value, "a finite number")
         if value < low:
             self._refuse(key, value, f"at least {low:g}")
@@ -208,6 +208,13 @@ def thawed(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [thawed(item) for item in value]
     return value
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that is beyond all floats
+        return False
 
 
 def _no_constant(word: str) -> NoReturn:

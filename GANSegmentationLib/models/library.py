@@ -3,45 +3,24 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..errors import GANSegmentationError
 from ..resources import resource_path
-from .card import CARD_FILE, Task
+from .card import Task
+from .folder import bytes_of, delete, packages_in, stamp, user_models_folder
 from .package import Package, open_package, write_files
 
-ENVIRONMENT_VARIABLE = "GANSEG_MODELS"
+Report = Callable[[int, int, str], None]
+"""Told of an import's progress: steps done, steps in all, what is being done."""
 
 # Named here, because within the class `list` is the method.
 _Packages = list[Package]
 _Reasons = list[tuple[Path, GANSegmentationError]]
 _Entries = list[tuple[Path, Package | GANSegmentationError]]
 _Paths = list[Path]
-
-
-def user_models_folder(environment: Mapping[str, str] | None = None, platform: str | None = None) -> Path:
-    """Where imported models are kept: ``GANSEG_MODELS``, else the platform's place for a user's application data.
-
-    That is ``%LOCALAPPDATA%`` on Windows, ``~/Library/Application Support`` on macOS and ``$XDG_DATA_HOME`` or
-    ``~/.local/share`` elsewhere (XDG Base Directory Specification), in ``GANSegmentation/Models``.
-    """
-    environment = os.environ if environment is None else environment
-    platform = platform or sys.platform
-    chosen = environment.get(ENVIRONMENT_VARIABLE, "")
-    if chosen:
-        return Path(chosen).expanduser()
-    if platform == "win32":
-        local = environment.get("LOCALAPPDATA", "")
-        base = Path(local) if local else Path.home() / "AppData" / "Local"
-    elif platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        data = environment.get("XDG_DATA_HOME", "")
-        base = Path(data) if Path(data).is_absolute() else Path.home() / ".local" / "share"
-    return base / "GANSegmentation" / "Models"
 
 
 class ModelLibrary:
@@ -147,8 +126,25 @@ class ModelLibrary:
             action=f"Name the model. {_available(packages)}" if packages else _available(packages),
         )
 
-    def import_package(self, path: str | os.PathLike[str], *, replace: bool = False) -> Package:
+    def import_package(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        replace: bool = False,
+        check_network: bool = True,
+        report: Report | None = None,
+    ) -> Package:
         """Check a package thoroughly and copy it into the user's folder, as ``<id>-<version>.ganseg``.
+
+        Parameters
+        ----------
+        replace:
+            Put it in the place of the same version of the model, if there is one.
+        check_network:
+            As `open_package`: False keeps torch out of a process that must stay free of it, and leaves it to the first
+            run to find that this version does not know the network.
+        report:
+            Told before each step, and once when all are done.
 
         Raises
         ------
@@ -156,8 +152,11 @@ class ModelLibrary:
             As `Package.verify`; ``model_exists`` if the library has this version of the model already and it is not to
             be replaced; ``package_unwritable``.
         """
-        package = open_package(path)
-        package.verify()
+        tell = report or (lambda done, total, what: None)
+        tell(0, 3, "read")
+        package = open_package(path, check_network=check_network)
+        tell(1, 3, "check")
+        package.verify(check_network=check_network)
         card = package.card
         target = self.user / f"{card.id}-{card.version}.ganseg"
         if not replace:
@@ -168,8 +167,35 @@ class ModelLibrary:
             raise GANSegmentationError(
                 "package_exists", f"A folder is in the way at {target}.", action="Remove or rename it."
             )
-        write_files(target, package.files())
-        return open_package(target)
+        tell(2, 3, "copy")
+        write_files(target, package.files(), check_network=check_network)
+        tell(3, 3, "done")
+        return open_package(target, check_network=check_network)
+
+    def is_shipped(self, package: Package) -> bool:
+        """Whether a model is a part of the program, which cannot be removed."""
+        return package.path.parent != self.user
+
+    def user_files(self) -> _Paths:
+        """The packages in the user's folder, broken ones too."""
+        return list(packages_in(self.user)) if self.user != self.shipped else []
+
+    def user_bytes(self) -> int:
+        """What the packages of the user take on the disk, in bytes; files that vanish meanwhile count nothing."""
+        return sum(bytes_of(path) for path in self.user_files())
+
+    def clear(self) -> _Paths:
+        """Remove every package of the user, and nothing else that lies in the folder; return what was removed.
+
+        Raises
+        ------
+        GANSegmentationError
+            ``model_not_removed`` if the disk refuses; what was removed before stays removed.
+        """
+        doomed = self.user_files()
+        for path in doomed:
+            delete(path)
+        return doomed
 
     def verify(self, model_id: str, version: str | None = None) -> Package:
         """Open a model anew and check everything; raises as `get` and `Package.verify`."""
@@ -205,27 +231,27 @@ class ModelLibrary:
         if not doomed:
             self.get(model_id, version)  # says what there is
         for path in doomed:
-            _delete(path)
+            delete(path)
         return doomed
 
     def _scan(self) -> _Entries:
         """Every package of both folders, opened, or the reason why it cannot be."""
         found: _Entries = []
         for folder in dict.fromkeys((self.shipped, self.user)):
-            found += [(path, self._open(path)) for path in _packages_in(folder)]
+            found += [(path, self._open(path)) for path in packages_in(folder)]
         return found
 
     def _open(self, path: Path) -> Package | GANSegmentationError:
-        stamp = _stamp(path)
+        now = stamp(path)
         known = self._opened.get(path)
-        if known is not None and known[0] == stamp:
+        if known is not None and known[0] == now:
             return known[1]
         result: Package | GANSegmentationError
         try:
             result = open_package(path, check_network=False)
         except GANSegmentationError as error:
             result = error
-        self._opened[path] = (stamp, result)
+        self._opened[path] = (now, result)
         return result
 
     def _rank(self, package: Package) -> tuple[Any, ...]:
@@ -235,52 +261,6 @@ class ModelLibrary:
     def _newness(self, package: Package) -> tuple[Any, ...]:
         """Orders different models, whose versions do not compare: by the day of training."""
         return package.card.training.date, *self._rank(package), package.card.id
-
-
-def _packages_in(folder: Path) -> Iterator[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return  # nothing was imported yet
-    except OSError as error:
-        raise GANSegmentationError(
-            "library_unreadable",
-            f"The folder of models {folder} cannot be read: {error.strerror or error}.",
-            action=f"Check its rights, or name another folder in {ENVIRONMENT_VARIABLE}.",
-        ) from error
-    for path in entries:
-        if not path.name.startswith(".") and (path.suffix == ".ganseg" or (path / CARD_FILE).is_file()):
-            yield path
-
-
-def _stamp(path: Path) -> Any:
-    """What changes when a package does: names, sizes and times of its files."""
-    try:
-        files = [path, *sorted(path.iterdir())] if path.is_dir() else [path]
-        return [(file.name, *_facts(os.lstat(file))) for file in files]
-    except OSError:
-        return None
-
-
-def _facts(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-
-
-def _delete(path: Path) -> None:
-    import shutil
-
-    try:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    except OSError as error:
-        raise GANSegmentationError(
-            "model_not_removed",
-            f"The model at {path} cannot be removed: {error.strerror or error}.",
-            cause="It is in use, or rights are missing.",
-            action="Close what uses it and try again.",
-        ) from error
 
 
 def _exists(known: Package, *, same: bool) -> GANSegmentationError:

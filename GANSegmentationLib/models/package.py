@@ -21,11 +21,12 @@ from . import fit
 from . import weights as weight_file
 from .card import CARD_FILE, DISCRIMINATOR_FILE, LABELS_FILE, MODEL_FILE, PREVIEW_FILE, Card, FileFact
 from .container import SIZE_LIMITS, Container, open_container, write_zip
+from .preview import check_preview
 
 ZIP_SUFFIXES: Final = (".ganseg", ".zip")
 """A package written to a name that ends so is a zip, any other a folder."""
 
-_PNG_START: Final = b"\x89PNG\r\n\x1a\n"
+_START_BYTES: Final = 8
 _WEIGHT_FILES: Final = (MODEL_FILE, DISCRIMINATOR_FILE)
 _CHUNK: Final = 1 << 20
 _REPLACED: Final = "replaced"
@@ -60,27 +61,32 @@ class Package:
         GANSegmentationError
             As `open_package`, if the file was changed since; ``safetensors_missing``.
         """
-        return weight_file.decode(self._read(MODEL_FILE))
+        return self._weights(MODEL_FILE)
 
     def discriminator_weights(self) -> dict[str, npt.NDArray[Any]] | None:
         """The weights of the network that judges the model's masks, read now as `weights`; None if it has none."""
         if self.card.discriminator is None:
             return None
-        return weight_file.decode(self._read(DISCRIMINATOR_FILE), DISCRIMINATOR_FILE)
+        return self._weights(DISCRIMINATOR_FILE)
 
     def preview(self) -> bytes | None:
         """The preview picture, PNG; None if there is none."""
         return self._read(PREVIEW_FILE) if PREVIEW_FILE in self.card.files else None
 
-    def verify(self) -> None:
+    def verify(self, *, check_network: bool = True) -> None:
         """Check everything anew and more deeply: that the weights are finite and, with torch, fit the network.
+
+        Parameters
+        ----------
+        check_network:
+            As `open_package`; without it the weights are not compared with the network either.
 
         Raises
         ------
         GANSegmentationError
             As `open_package`, with the reason.
         """
-        again = open_package(self.path)
+        again = open_package(self.path, check_network=check_network)
         container = open_container(self.path)
         for name in _WEIGHT_FILES:
             if name not in container.sizes:
@@ -88,11 +94,18 @@ class Package:
             with container.reading(name) as stream:
                 tensors = weight_file.read_header(stream, container.sizes[name], name)
                 weight_file.check_finite(stream, tensors, name)
-            fit.check_weights_fit(again.card, tensors, name)
+            weight_file.check_kinds({key: place.dtype for key, place in tensors.items()}, name)
+            if check_network:
+                fit.check_weights_fit(again.card, tensors, name)
 
     def files(self) -> dict[str, bytes]:
         """Every file of the package by name, as it was when it was opened."""
         return {CARD_FILE: card_bytes(self.card), **{name: self._read(name) for name in self.card.files}}
+
+    def _weights(self, name: str) -> dict[str, npt.NDArray[Any]]:
+        weights = weight_file.decode(self._read(name), name)
+        weight_file.check_kinds({key: array.dtype for key, array in weights.items()}, name)
+        return weights
 
     def _read(self, name: str) -> bytes:
         # Checked on the bytes that are handed out: what was checked on opening may have been replaced since.
@@ -183,8 +196,8 @@ def write_package(
     return path
 
 
-def write_files(path: Path, files: Mapping[str, bytes]) -> None:
-    """Write a package from its files, as `write_package` does; raises as that."""
+def write_files(path: Path, files: Mapping[str, bytes], *, check_network: bool = True) -> None:
+    """Write a package from its files, as `write_package` does; raises as that, `check_network` as `open_package`."""
     as_zip = path.suffix.lower() in ZIP_SUFFIXES
     _check_replaceable(path, as_zip)
     with _beside(path) as workplace:
@@ -196,7 +209,7 @@ def write_files(path: Path, files: Mapping[str, bytes]) -> None:
             for name in SIZE_LIMITS:
                 if name in files:
                     (fresh / name).write_bytes(files[name])
-        open_package(fresh)
+        open_package(fresh, check_network=check_network)
         if path.is_dir():
             # A folder cannot be replaced in one step; for a moment the old one stands in the workplace.
             path.rename(workplace / _REPLACED)
@@ -231,7 +244,7 @@ def _check_listed(container: Container, card: Card) -> None:
 
 def _check_file(container: Container, name: str, fact: FileFact) -> None:
     with container.reading(name) as stream:
-        start = stream.read(len(_PNG_START))
+        start = stream.read(_START_BYTES)
         if name in _WEIGHT_FILES:
             weight_file.refuse_pickle(start, name)
         digest = hashlib.sha256(start)
@@ -243,10 +256,8 @@ def _check_file(container: Container, name: str, fact: FileFact) -> None:
     if name in _WEIGHT_FILES:
         with container.reading(name) as stream:
             weight_file.read_header(stream, size, name)
-    if name == PREVIEW_FILE and start != _PNG_START:
-        raise GANSegmentationError(
-            "invalid_preview", f"{PREVIEW_FILE} is not a PNG picture.", action="Pack the model again."
-        )
+    if name == PREVIEW_FILE:
+        check_preview(container.read(name))
 
 
 def _check_fact(name: str, size: int, sha256: str, fact: FileFact) -> None:

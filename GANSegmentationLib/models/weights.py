@@ -125,6 +125,23 @@ def check_finite(stream: IO[bytes], tensors: Mapping[str, TensorPlace], file: st
                 raise _not_finite(file, name)
 
 
+def check_kinds(dtypes: Mapping[str, np.dtype[Any]], file: str = MODEL_FILE) -> None:
+    """Refuse whole numbers where a network computes with fractions; only counters of training are whole.
+
+    Raises
+    ------
+    GANSegmentationError
+        ``invalid_weights``, naming the tensor.
+    """
+    for name, dtype in dtypes.items():
+        if dtype.kind != "f" and not name.endswith("num_batches_tracked"):
+            raise _invalid(
+                file,
+                f"has whole numbers ({dtype}) in the tensor {name}",
+                cause="It is damaged, or its weights were quantised, which this library does not run.",
+            )
+
+
 def decode(data: bytes, file: str = MODEL_FILE) -> dict[str, npt.NDArray[Any]]:
     """The tensors of a safetensors file whose header was checked; through the safetensors library.
 
@@ -202,7 +219,7 @@ def _read_place(name: str, fields: Fields, start: int, size: int, file: str) -> 
     begin, end = offsets
     # Python's integers do not overflow, so a shape made to wrap around is just a wrong number here.
     if end - begin != math.prod(shape) * dtype.itemsize:
-        raise _invalid(file, f"has the tensor {name} with {end - begin} bytes for the shape {list(shape)} of {kind}")
+        raise _invalid(file, f"has the tensor {name} with {end - begin} bytes for the shape {_shown(shape)} of {kind}")
     if start + end > size:
         raise _invalid(
             file,
@@ -210,6 +227,11 @@ def _read_place(name: str, fields: Fields, start: int, size: int, file: str) -> 
             cause="The file is truncated.",
         )
     return TensorPlace(dtype, shape, start + begin, start + end)
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    text = str(list(shape))
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _whole(fields: Fields, key: str, value: object) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GANSegmentationError
+from ..metrics.boxes import foreground_box
 from ..slicing import orient
 from ..volumes import Labelmap, Volume
 
@@ -155,7 +156,8 @@ def grey(image: npt.NDArray[Any], window: Window) -> npt.NDArray[np.uint8]:
 def label_counts(labels: npt.NDArray[np.unsignedinteger]) -> dict[int, int]:
     """How many voxels have each label, 0 left out; slice by slice, so that no copy of the whole is made."""
     total = np.zeros(1, np.int64)
-    for part in labels:
+    box = foreground_box(labels)
+    for part in labels[box] if box is not None else ():
         numbers = np.bincount(part.ravel())
         if len(numbers) > len(total):
             total = np.pad(total, (0, len(numbers) - len(total)))

@@ -2,60 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import GANSegmentationError
-from ..volumes import Labelmap, Segment, Volume
-from .colours import Colour, contrasting_colour
-from .display import Box, Display, Window, body_box, choose_window, display, grey, label_counts
-from .drawing import (
-    PALE,
-    Pixels,
-    new_sheet,
-    paint_mask,
-    paste,
-    png_bytes,
-    resized_grey,
-    save_bytes,
-    shortened,
-    text,
-    text_width,
-    to_pixels,
-)
+from ..volumes import Labelmap, Volume
+from .colours import Colour
+from .display import Box, Display, Window, body_box, display
+from .drawing import PALE, new_sheet, paste, png_bytes, save_bytes, shortened, text, text_width
+from .sections import Style, dice_words, extent_mm, fullest, make_style, section_picture, write_letters
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
-Labels = npt.NDArray[np.unsignedinteger]
-
-_FILL: Final = 0.32
-_MASK_LINE: Final = 2.4
-_REFERENCE_LINE: Final = 1.2
 _GAP: Final = 4
 _THINNEST: Final = 12
 """A view across that would be fewer pixels high or wide shows nothing: a scan of one slice has no other side."""
 _MARGIN: Final = 14
-_SEGMENT_COLOURS: Final[tuple[Colour, ...]] = ((221, 130, 101), (128, 174, 128), (241, 214, 145), (144, 144, 220))
-
-
-@dataclass(frozen=True)
-class _Style:
-    """What all panels of a picture share."""
-
-    window: Window
-    segments: tuple[Segment, ...]
-    reference_colour: Colour
-    text_size: int
-    counts: Mapping[int, int]
-    reference_counts: Mapping[int, int]
-    one_structure: bool
-    measured: bool = True
 
 
 def overlay_slice(
@@ -97,10 +64,10 @@ def overlay_slice(
         ``geometry_mismatch``, ``invalid_window``, ``invalid_slicing``, ``no_such_slice``; ``write_failed``.
     """
     shown = display(volume, mask, reference, plane)
-    style = _style(volume, mask, reference, window, text_size=18)
-    index = _fullest(shown) if index is None else _displayed(shown, index)
+    style = make_style(volume, mask, reference, window, text_size=18)
+    index = fullest(shown) if index is None else _displayed(shown, index)
     box = body_box(shown, style.window)
-    height, width = _extent_mm(shown, box)
+    height, width = extent_mm(shown, box)
     scale = size / max(height, width)
     cell = (max(1, round(height * scale)), max(1, round(width * scale)))
     panel = _panel(shown, index, box, scale, cell, style)
@@ -142,12 +109,12 @@ def overlay_montage(
         Whether the voxel spacing is known. If not, nothing is said in millimetres or millilitres.
     """
     shown = display(volume, mask, reference, plane)
-    style = replace(_style(volume, mask, reference, window, text_size=15), measured=measured)
+    style = replace(make_style(volume, mask, reference, window, text_size=15), measured=measured)
     chosen = _spread(shown, n) if indices is None else [_displayed(shown, index) for index in indices]
     if not chosen:
         raise GANSegmentationError("no_such_slice", "There is no slice to draw.", action="Name one slice or more.")
     box = body_box(shown, style.window)
-    height, width = _extent_mm(shown, box)
+    height, width = extent_mm(shown, box)
     # Square cells at most: a tall plane would make a sheet of endless length.
     scale = panel_width / max(width, height)
     cell = (max(1, round(height * scale)), panel_width)
@@ -157,11 +124,11 @@ def overlay_montage(
     for view in views:
         other = display(volume, mask, reference, view)
         other_box = body_box(other, style.window)
-        extent = _extent_mm(other, other_box)
+        extent = extent_mm(other, other_box)
         fitting = min(scale, *(limit / side for limit, side in zip(cell, extent, strict=True)))
         if min(extent) * fitting < _THINNEST:
             continue
-        panels.append(_panel(other, _fullest(other), other_box, fitting, cell, style))
+        panels.append(_panel(other, fullest(other), other_box, fitting, cell, style))
     columns = max(1, min(columns, len(panels)))
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     return _finish(rows, volume, mask, reference, style, title, path)
@@ -170,50 +137,14 @@ def overlay_montage(
 def preview_picture(volume: Volume, mask: Labelmap, *, window: Window | None = None, size: int = 256) -> bytes:
     """A square picture without words for a list of models: the axial slice with the largest labelled area, PNG."""
     shown = display(volume, mask, None, "axial")
-    style = _style(volume, mask, None, window, text_size=0)
+    style = make_style(volume, mask, None, window, text_size=0)
     box = body_box(shown, style.window)
-    height, width = _extent_mm(shown, box)
+    height, width = extent_mm(shown, box)
     scale = size / max(height, width)
     sheet, _ = new_sheet(size, size, (0, 0, 0))
-    pixels = _picture(shown, _fullest(shown), box, scale, style)
+    pixels = section_picture(shown, fullest(shown), box, scale, style)
     paste(sheet, pixels, (size - pixels.shape[1]) // 2, (size - pixels.shape[0]) // 2)
     return png_bytes(sheet)
-
-
-def _style(volume: Volume, mask: Labelmap, reference: Labelmap | None, window: Window | None, text_size: int) -> _Style:
-    counts = label_counts(mask.array)
-    reference_counts = {} if reference is None else label_counts(reference.array)
-    segments = _segments(mask, reference, counts)
-    return _Style(
-        window=choose_window(volume, window),
-        segments=segments,
-        reference_colour=contrasting_colour([segment.colour for segment in segments]),
-        text_size=text_size,
-        counts=counts,
-        reference_counts=reference_counts,
-        one_structure=_is_one_structure(mask, reference, counts, reference_counts),
-    )
-
-
-def _segments(mask: Labelmap, reference: Labelmap | None, counts: Mapping[int, int]) -> tuple[Segment, ...]:
-    """The mask's segments, and one for every value that has none: a labelmap without a table is drawn too."""
-    known = {segment.value: segment for segment in mask.segments}
-    if reference is not None and not known:
-        known = {segment.value: segment for segment in reference.segments if segment.value in counts}
-    for place, value in enumerate(sorted(set(counts) - set(known))):
-        known[value] = Segment(value, f"label {value}", _SEGMENT_COLOURS[place % len(_SEGMENT_COLOURS)])
-    return tuple(known[value] for value in sorted(known))
-
-
-def _is_one_structure(
-    mask: Labelmap, reference: Labelmap | None, counts: Mapping[int, int], reference_counts: Mapping[int, int]
-) -> bool:
-    """Whether both show one structure, so that their label values need not be the same (1 here, 255 there)."""
-    if reference is None or len(counts) > 1 or len(reference_counts) > 1:
-        return False
-    names = {segment.name for segment in mask.segments if segment.value in counts}
-    others = {segment.name for segment in reference.segments if segment.value in reference_counts}
-    return not names or not others or names == others
 
 
 def _displayed(shown: Display, index: int) -> int:
@@ -227,12 +158,6 @@ def _displayed(shown: Display, index: int) -> int:
     return shown.array_index(index)
 
 
-def _fullest(shown: Display) -> int:
-    """The slice with the largest labelled area; the middle one where nothing is labelled."""
-    areas = shown.areas()
-    return int(np.argmax(areas)) if areas.any() else shown.n_slices // 2
-
-
 def _spread(shown: Display, n: int) -> list[int]:
     """At most n slices evenly over those with labels, all slices where nothing is labelled."""
     there = np.flatnonzero(shown.areas())
@@ -242,43 +167,20 @@ def _spread(shown: Display, n: int) -> list[int]:
     return [int(place) for place in places]
 
 
-def _extent_mm(shown: Display, box: Box) -> tuple[float, float]:
-    rows, columns = box
-    return (rows.stop - rows.start) * shown.spacing_mm[1], (columns.stop - columns.start) * shown.spacing_mm[2]
-
-
-def _picture(shown: Display, index: int, box: Box, scale: float, style: _Style) -> Pixels:
-    """A slice with its masks, `scale` pixels a millimetre."""
-    height, width = (max(1, round(side * scale)) for side in _extent_mm(shown, box))
-    canvas = resized_grey(grey(shown.image[index][box], style.window), height, width)
-    labels = shown.mask[index][box]
-    for segment in style.segments:
-        paint_mask(canvas, labels == segment.value, segment.colour, fill=_FILL, line=_MASK_LINE)
-    if shown.reference is not None:
-        truth = shown.reference[index][box]
-        for value in np.unique(truth[truth > 0]):
-            paint_mask(canvas, truth == value, style.reference_colour, fill=0.0, line=_REFERENCE_LINE)
-    return to_pixels(canvas)
-
-
-def _panel(shown: Display, index: int, box: Box, scale: float, cell: tuple[int, int], style: _Style) -> Image.Image:
+def _panel(shown: Display, index: int, box: Box, scale: float, cell: tuple[int, int], style: Style) -> Image.Image:
     """A slice with its masks and its words in a cell ``(height, width)``."""
     height, width = cell
     sheet, draw = new_sheet(width, height, (0, 0, 0))
-    pixels = _picture(shown, index, box, scale, style)
+    pixels = section_picture(shown, index, box, scale, style)
     paste(sheet, pixels, (width - pixels.shape[1]) // 2, (height - pixels.shape[0]) // 2)
     size, edge = style.text_size, 8
-    left, right, top, bottom = shown.letters
     text(draw, (edge, edge), f"{shown.plane} {shown.array_index(index)}", size)
     if style.measured:
         text(draw, (width - edge, edge), shown.position(index), size, anchor="ra")
         _scale_bar(draw, width - edge, height - edge, scale, size)
-    text(draw, (edge, height / 2), left, size, anchor="lm")
-    text(draw, (width - edge, height / 2), right, size, anchor="rm")
-    text(draw, (width / 2, edge), top, size, anchor="ma")
-    text(draw, (width / 2, height - edge), bottom, size, anchor="md")
+    write_letters(draw, shown.letters, (width, height), size, edge)
     if shown.reference is not None:
-        words = _dice_words(shown.mask[index], shown.reference[index], style)
+        words = dice_words(shown.mask[index], shown.reference[index], style)
         text(draw, (edge, height - edge), f"Dice {words}", size, anchor="ld")
     return sheet
 
@@ -301,7 +203,7 @@ def _finish(
     volume: Volume,
     mask: Labelmap,
     reference: Labelmap | None,
-    style: _Style,
+    style: Style,
     title: str | None,
     path: Path | None,
 ) -> bytes:
@@ -345,7 +247,7 @@ class _Entry:
         return text_width(self.words, 16) + (38 if self.colour else 0) + 26
 
 
-def _legend(mask: Labelmap, reference: Labelmap | None, style: _Style) -> list[_Entry]:
+def _legend(mask: Labelmap, reference: Labelmap | None, style: Style) -> list[_Entry]:
     def amount(voxels: int) -> str:
         return f" {voxels * mask.geometry.voxel_volume_ml:.1f} ml" if style.measured else ""
 
@@ -357,7 +259,7 @@ def _legend(mask: Labelmap, reference: Labelmap | None, style: _Style) -> list[_
         entries.append(_Entry("the mask is empty"))
     if reference is not None:
         entries.append(_Entry(f"reference{amount(sum(style.reference_counts.values()))}", style.reference_colour))
-        entries.append(_Entry(f"Dice {_dice_words(mask.array, reference.array, style)}"))
+        entries.append(_Entry(f"Dice {dice_words(mask.array, reference.array, style)}"))
     return entries
 
 
@@ -384,12 +286,3 @@ def _draw_legend(draw: ImageDraw.ImageDraw, entries: Sequence[_Entry], top: int)
             left += 38
         text(draw, (left, top + 10), entry.words, 16, anchor="lm", halo=False)
         left = start + entry.width
-
-
-def _dice_words(mask: Labels, reference: Labels, style: _Style) -> str:
-    """The Dice of all labels together: a voxel is shared where both give it the same label other than 0."""
-    total = int(np.count_nonzero(mask)) + int(np.count_nonzero(reference))
-    same = (mask > 0) & (reference > 0)
-    if not style.one_structure:
-        same &= mask == reference
-    return f"{2 * int(np.count_nonzero(same)) / total:.3f}" if total else "-"

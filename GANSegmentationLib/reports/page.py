@@ -7,15 +7,16 @@ a model's card says can become a part of the page.
 from __future__ import annotations
 
 import base64
+import hashlib
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from .drawing import save_bytes
+from ..volumes.atomic import written_beside
 from .plots import Points, line_plot_svg
 from .strips import Strip, strip_plot_svg
 
@@ -33,27 +34,49 @@ class Markup(str):
 
 def page(title: str, parts: Iterable[str], *, subtitle: str = "") -> str:
     """A whole HTML document; `parts` that are no `Markup` become paragraphs."""
+    return "".join(page_pieces(title, parts, subtitle=subtitle))
+
+
+def page_pieces(
+    title: str, parts: Iterable[str], *, subtitle: str = "", style: str = "", script: str = ""
+) -> Iterator[str]:
+    """`page` piece by piece, so that a document with thousands of pictures need not be in memory at once.
+
+    Parameters
+    ----------
+    style:
+        Rules in addition to `STYLE`.
+    script:
+        The page's own script, the only one that a browser will run; the page has to be of use without it. It must not
+        hold ``</script``.
+    """
     below = f'<p class="soft">{escape(subtitle)}</p>' if subtitle else ""
-    body = "".join(part if isinstance(part, Markup) else paragraph(part) for part in parts)
-    return (
+    checksum = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"{_POLICY}; script-src 'sha256-{checksum}'" if script else _POLICY
+    yield (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"/><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"/>'
-        # Whatever slips in: nothing is fetched and nothing runs.
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"/>'
-        f"<style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>{below}{body}</main></body></html>\n"
+        # Whatever slips in: nothing is fetched and nothing else runs.
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}"/>'
+        f"<style>{STYLE}{style}</style></head><body><main><h1>{escape(title)}</h1>{below}"
     )
+    for part in parts:
+        yield part if isinstance(part, Markup) else paragraph(part)
+    yield f"</main>{f'<script>{script}</script>' if script else ''}</body></html>\n"
 
 
-def write_page(path: Path, document: str) -> Path:
-    """Write a page, whole or not at all.
+def write_page(path: Path, document: str | Iterable[str]) -> Path:
+    """Write a page, in one piece or in several, whole or not at all.
 
     Raises
     ------
     GANSegmentationError
         ``folder_not_found``, ``write_failed``.
     """
-    save_bytes(document.encode("utf-8"), Path(path))
-    return Path(path)
+    path = Path(path)
+    with written_beside(path) as folder, (folder / path.name).open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines([document] if isinstance(document, str) else document)
+    return path
 
 
 def section(title: str, *parts: str) -> Markup:

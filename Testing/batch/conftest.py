@@ -105,13 +105,15 @@ class Run:
     """Runs a batch in this process and remembers the engine."""
 
     engine: InlineEngine
+    settings: WorkSettings | None = None
+    """How the engine works; None for the package of the options alone."""
 
     def __call__(
         self, options: BatchOptions, before: Callable[[Task], None] = lambda task: None, **more: Any
     ) -> BatchSummary:
         def make(options: BatchOptions, folder: Path) -> InlineEngine:
             package = "" if options.package is None else str(options.package)
-            self.engine = InlineEngine(WorkSettings(package, device="cpu"), before)
+            self.engine = InlineEngine(self.settings or WorkSettings(package, device="cpu"), before)
             return self.engine
 
         return run_batch(options, make_engine=make, **more)

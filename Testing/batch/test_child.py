@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import threading
+import time
+import weakref
 from collections.abc import Iterator
 
 from GANSegmentationLib.batch.child import serve
@@ -46,3 +49,46 @@ def test_the_next_case_is_read_while_this_one_is_segmented():
     assert [message["event"] for message in said] == ["ready", "end", "end", "end"]
     outcomes = [message["answer"]["outcome"] for message in said[1:]]
     assert [(outcome["case"], outcome["status"]) for outcome in outcomes] == [(case, "done") for case in "abc"]
+
+
+class Scan:
+    """Something whose end can be seen."""
+
+
+class Forgetful:
+    """Reads a scan that ought to be forgotten once its case is done."""
+
+    read_scans: list[weakref.ref[Scan]]
+
+    def __init__(self, settings: WorkSettings) -> None:
+        Forgetful.read_scans = []
+
+    def prepare(self) -> None:
+        pass
+
+    def read(self, task: Task) -> Scan:
+        scan = Scan()
+        self.read_scans.append(weakref.ref(scan))
+        return scan
+
+    def finish(self, task: Task, loaded: Scan) -> Answer:
+        return Answer(CaseOutcome(task.case, "done"))
+
+
+def test_a_scan_is_forgotten_before_the_next_one_comes():
+    answers = io.StringIO()
+    kept = []
+
+    def one_by_one() -> Iterator[str]:
+        for number, line in enumerate(lines("a", "b", "c"), 1):
+            yield line
+            deadline = time.monotonic() + 20
+            while answers.getvalue().count('"end"') < number:
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+            time.sleep(0.05)  # the answer is said, and the loop waits for the next line
+            gc.collect()
+            kept.append(sum(scan() is not None for scan in Forgetful.read_scans))
+
+    serve(WorkSettings().to_dict(), one_by_one(), answers, make=Forgetful)
+    assert kept == [0, 0, 0]

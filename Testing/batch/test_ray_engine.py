@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from GANSegmentationLib.batch import BatchOptions, run_batch
+from GANSegmentationLib.batch.ledger import LEDGER_NAME
 from GANSegmentationLib.batch.ray_engine import MOST_LOSSES, RayEngine, _Worker
 from GANSegmentationLib.batch.task import Task, WorkSettings
 from GANSegmentationLib.errors import GANSegmentationError
@@ -41,6 +45,44 @@ def test_a_killed_worker_is_replaced_and_every_case_is_done_once(tmp_path: Path,
     assert len(summary.of_status("done")) == CASES
     done = [event["case"] for event in events(options.output, "done")]
     assert len(done) == len(set(done)) == CASES
+    run(replace(options, output=tmp_path / "local", engine="local", workers=None))
+    assert tree(options.output) == tree(tmp_path / "local")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_a_batch_on_a_cluster_that_is_killed_goes_on_with_the_rest(
+    tmp_path: Path, tiny_package: Path, run: Run
+) -> None:
+    pytest.importorskip("ray", reason="ray is not installed (the extra batch)")
+    options = BatchOptions(
+        write_scans(tmp_path / "in", 30), tmp_path / "out", package=tiny_package, device="cpu", engine="ray", workers=1
+    )
+    command = ["batch", options.input, "-o", options.output, "--model", tiny_package, "--device", "cpu"]
+    command += ["--engine", "ray", "--workers", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "GANSegmentationLib", *map(str, command)],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not (options.output / LEDGER_NAME).exists() or len(events(options.output, "done")) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    before = {event["case"] for event in events(options.output, "done")}
+    assert 2 <= len(before) < 30
+    try:
+        # Here and not on another cluster: only what is left, whatever the orphans of the first one still do.
+        summary = run(replace(options, engine="local", workers=None))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert len(summary.of_status("done")) == 30
+    assert before.isdisjoint(run.engine.done)
+    done = [event["case"] for event in events(options.output, "done")]
+    assert len(done) == len(set(done)) == 30
     run(replace(options, output=tmp_path / "local", engine="local", workers=None))
     assert tree(options.output) == tree(tmp_path / "local")
 

@@ -14,6 +14,7 @@ import pytest
 from GANSegmentationLib.batch import plan_batch
 from GANSegmentationLib.batch.lock import locked
 from GANSegmentationLib.batch.runner import PRIVATE_FOLDER
+from GANSegmentationLib.batch.sheets import SHEETS_FOLDER
 from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.volumes import read_labelmap, read_volume, write_volume
 from Testing.batch.conftest import events, numbered_scan, tree, write_patient, write_reference
@@ -71,7 +72,8 @@ class TestOnce:
     def test_nothing_but_masks_ledger_summary_and_the_private_folder_is_left(self, run, options):
         run(options)
         left = {path.name for path in options.output.iterdir()}
-        assert left == {"site-0", "site-1", "site-2", "batch.jsonl", "summary.csv", "summary.json", PRIVATE_FOLDER}
+        made = {"batch.jsonl", "summary.csv", "summary.json", "report.html", SHEETS_FOLDER, PRIVATE_FOLDER}
+        assert left == {"site-0", "site-1", "site-2"} | made
         assert {path.name for path in (options.output / PRIVATE_FOLDER).iterdir()} == {"lock", "key"}
 
     def test_progress_counts_and_the_remaining_time_ends_at_nothing(self, run, options):
@@ -226,7 +228,6 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("changes", "code"),
         [
-            ({"format": "dicom-seg"}, "no_dicom_seg"),
             ({"format": "jpeg"}, "wrong_use"),
             ({"time_limit": 0.0}, "wrong_use"),
             ({"workers": 2}, "wrong_use"),

@@ -76,7 +76,7 @@ def test_json_is_the_summary(ganseg, tiny, scans, inline, tmp_path):
 def test_a_dry_run_lists_and_writes_nothing(ganseg, tiny, scans, tmp_path):
     done = ganseg("batch", scans, "-o", tmp_path / "out", "--model", tiny, "--dry-run", "--exclude", "site-0")
     assert done.code == 0
-    assert ["site-1/scan-01", "new", "-", "1"] in [line.split() for line in done.out.splitlines()]
+    assert ["site-1/scan-01", "-", "new", "-", "1"] in [line.split() for line in done.out.splitlines()]
     assert "2 cases, 2 to do" in done.out
     assert not (tmp_path / "out").exists()
     listed = json.loads(ganseg("batch", scans, "-o", tmp_path / "out", "--dry-run", "--json").out)

@@ -254,3 +254,68 @@ class TestUserFolder:
     )
     def test_each_platform_has_its_place(self, platform: str, environment: dict[str, str], expected: str) -> None:
         assert user_models_folder(environment, platform) == Path(expected).expanduser()
+
+
+class TestTheUsersFolder:
+    def test_its_size_is_that_of_its_packages(self, library: ModelLibrary, pack: Any) -> None:
+        assert (library.user_files(), library.user_bytes()) == ([], 0)
+        first = library.import_package(pack(id="spleen-ct")).path
+        shutil.copytree(pack("folder", id="liver-mr"), library.user / "liver-mr")
+        (library.user / "README.txt").write_text("mine")
+        expected = first.stat().st_size + sum(file.stat().st_size for file in (library.user / "liver-mr").iterdir())
+        assert library.user_bytes() == expected
+        assert {path.name for path in library.user_files()} == {first.name, "liver-mr"}
+
+    def test_clearing_removes_packages_whole_or_broken_and_nothing_else(self, library: ModelLibrary, pack: Any) -> None:
+        library.import_package(pack(id="spleen-ct"))
+        shutil.copytree(pack("folder", id="liver-mr"), library.user / "liver-mr")
+        (library.user / "cut.ganseg").write_bytes(b"no zip")
+        (library.user / "README.txt").write_text("mine")
+        assert len(library.clear()) == 3
+        assert [path.name for path in library.user.iterdir()] == ["README.txt"]
+        assert [package.card.id for package in library.list()] == ["liver-ct"]
+
+    def test_clearing_does_not_follow_links(self, library: ModelLibrary, pack: Any, tmp_path: Path) -> None:
+        elsewhere = pack("elsewhere", id="liver-mr")
+        library.user.mkdir()
+        (library.user / "liver-mr").symlink_to(elsewhere, target_is_directory=True)
+        assert library.user_bytes() == 0
+        library.clear()
+        assert (elsewhere / "card.json").is_file()
+
+    def test_shipped_and_imported_are_told_apart(self, library: ModelLibrary, pack: Any) -> None:
+        imported = library.import_package(pack(id="spleen-ct"))
+        assert not library.is_shipped(imported)
+        assert library.is_shipped(library.get("liver-ct"))
+
+    def test_a_library_whose_folders_are_one_has_nothing_to_clear(self, library: ModelLibrary) -> None:
+        both = ModelLibrary(shipped=library.shipped, user=library.shipped)
+        assert both.clear() == []
+        assert len(both.list()) == 1
+
+
+class TestImportingWithoutTorch:
+    def test_a_network_that_is_not_asked_about_is_found_wrong_by_the_first_run_only(
+        self, library: ModelLibrary, pack: Any, card: Card
+    ) -> None:
+        network = dataclasses.replace(card.network, config={**card.network.config, "in_channels": 7})
+        with pytest.raises(GANSegmentationError):
+            pack("strange.ganseg", id="strange", network=network)
+        source = pack("whole", id="strange")
+        text = (source / "card.json").read_text(encoding="utf-8")
+        fields = json.loads(text)
+        fields["network"]["config"]["in_channels"] = 7
+        (source / "card.json").write_text(json.dumps(fields), encoding="utf-8")
+        assert code_of(library.import_package, source) == "invalid_card"
+        assert library.import_package(source, check_network=False).card.id == "strange"
+
+    def test_everything_else_is_checked_all_the_same(self, library: ModelLibrary, pack: Any) -> None:
+        source = pack("whole", id="strange")
+        (source / "labels.csv").write_text("LabelValue,Name\n", encoding="utf-8")
+        assert code_of(library.import_package, source, check_network=False) == "package_tampered"
+        assert library.user_files() == []
+
+    def test_the_steps_are_told_in_order(self, library: ModelLibrary, pack: Any) -> None:
+        told: list[tuple[int, int, str]] = []
+        library.import_package(pack(id="spleen-ct"), report=lambda *step: told.append(step))
+        assert told == [(0, 3, "read"), (1, 3, "check"), (2, 3, "copy"), (3, 3, "done")]
