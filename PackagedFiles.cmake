@@ -24,6 +24,7 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/batch/privacy.py
   GANSegmentationLib/batch/private_folder.py
   GANSegmentationLib/batch/ray_engine.py
+  GANSegmentationLib/batch/redaction.py
   GANSegmentationLib/batch/references.py
   GANSegmentationLib/batch/report.py
   GANSegmentationLib/batch/report_cards.py
@@ -184,7 +185,12 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/objectives/supervised.py
   GANSegmentationLib/objectives/synthesis.py
   GANSegmentationLib/objectives/wasserstein.py
-  GANSegmentationLib/protocol.py
+  GANSegmentationLib/protocol/__init__.py
+  GANSegmentationLib/protocol/base.py
+  GANSegmentationLib/protocol/coding.py
+  GANSegmentationLib/protocol/commands.py
+  GANSegmentationLib/protocol/events.py
+  GANSegmentationLib/protocol/lines.py
   GANSegmentationLib/reports/__init__.py
   GANSegmentationLib/reports/colours.py
   GANSegmentationLib/reports/display.py
@@ -273,6 +279,7 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/volumes/dicom_grid.py
   GANSegmentationLib/volumes/dicom_header.py
   GANSegmentationLib/volumes/dicom_image.py
+  GANSegmentationLib/volumes/dicom_kind.py
   GANSegmentationLib/volumes/dicom_parts.py
   GANSegmentationLib/volumes/dicom_pixels.py
   GANSegmentationLib/volumes/dicom_seg.py
@@ -299,7 +306,18 @@ set(GANSegmentation_LIBRARY_SCRIPTS
   GANSegmentationLib/volumes/segments.py
   GANSegmentationLib/volumes/slicer_segmentation.py
   GANSegmentationLib/volumes/volume.py
-  GANSegmentationLib/worker.py
+  GANSegmentationLib/worker/__init__.py
+  GANSegmentationLib/worker/__main__.py
+  GANSegmentationLib/worker/batch.py
+  GANSegmentationLib/worker/compare.py
+  GANSegmentationLib/worker/failures.py
+  GANSegmentationLib/worker/inputs.py
+  GANSegmentationLib/worker/probe.py
+  GANSegmentationLib/worker/process.py
+  GANSegmentationLib/worker/region.py
+  GANSegmentationLib/worker/run.py
+  GANSegmentationLib/worker/segment.py
+  GANSegmentationLib/worker/worker.py
   )
 
 set(GANSegmentation_LIBRARY_DATA
@@ -365,6 +383,17 @@ set(GANSegmentation_LIBRARY_DATA
 set(GANSegmentation_RESOURCES
   Resources/Icons/GANSegmentation.png
   Resources/Icons/GANSegmentation.svg
+  Resources/Icons/SyntheticPatient.png
+  Resources/Icons/accept.svg
+  Resources/Icons/details.svg
+  Resources/Icons/edit.svg
+  Resources/Icons/export.svg
+  Resources/Icons/flag.svg
+  Resources/Icons/import.svg
+  Resources/Icons/remove.svg
+  Resources/Icons/sample.svg
+  Resources/Icons/statistics.svg
+  Resources/Icons/undo.svg
   Resources/Labels/abdomen.csv
   Resources/Labels/bone.csv
   Resources/Labels/liver.csv
@@ -376,12 +405,61 @@ set(GANSegmentation_RESOURCES
   Resources/Models/liver-ct-pix2pix.ganseg
   Resources/Models/liver-ct-supervised.ganseg
   Resources/UI/GANSegmentation.ui
+  Resources/requirements.txt
   )
 
 set(GANSegmentation_MODULE_SCRIPTS
   GANSegmentation.py
   GANSegmentationPanel/__init__.py
+  GANSegmentationPanel/diagnostics.py
+  GANSegmentationPanel/install_failures.py
+  GANSegmentationPanel/installing.py
+  GANSegmentationPanel/job.py
+  GANSegmentationPanel/job_queue.py
   GANSegmentationPanel/jobs.py
+  GANSegmentationPanel/launching.py
+  GANSegmentationPanel/model_list.py
   GANSegmentationPanel/options.py
-  GANSegmentationPanel/scene.py
+  GANSegmentationPanel/preferences.py
+  GANSegmentationPanel/process_executor.py
+  GANSegmentationPanel/run_folder.py
+  GANSegmentationPanel/scene/__init__.py
+  GANSegmentationPanel/scene/comparison.py
+  GANSegmentationPanel/scene/export.py
+  GANSegmentationPanel/scene/nodes.py
+  GANSegmentationPanel/scene/output.py
+  GANSegmentationPanel/scene/reference.py
+  GANSegmentationPanel/scene/region.py
+  GANSegmentationPanel/scene/review.py
+  GANSegmentationPanel/scene/sample_data.py
+  GANSegmentationPanel/scene/segmentations.py
+  GANSegmentationPanel/scene/sequences.py
+  GANSegmentationPanel/scene/tables.py
+  GANSegmentationPanel/scene/terminology.py
+  GANSegmentationPanel/scene/undo.py
+  GANSegmentationPanel/scene/volumes.py
+  GANSegmentationPanel/scene/writing.py
+  GANSegmentationPanel/sections/__init__.py
+  GANSegmentationPanel/sections/advanced.py
+  GANSegmentationPanel/sections/batch.py
+  GANSegmentationPanel/sections/check.py
+  GANSegmentationPanel/sections/comparison.py
+  GANSegmentationPanel/sections/drop.py
+  GANSegmentationPanel/sections/inputs.py
+  GANSegmentationPanel/sections/log.py
+  GANSegmentationPanel/sections/models.py
+  GANSegmentationPanel/sections/output.py
+  GANSegmentationPanel/sections/pairs.py
+  GANSegmentationPanel/sections/results.py
+  GANSegmentationPanel/sections/run.py
+  GANSegmentationPanel/sections/section.py
+  GANSegmentationPanel/sections/status.py
+  GANSegmentationPanel/slicer_services.py
+  GANSegmentationPanel/steps.py
+  GANSegmentationPanel/worker_log.py
+  GANSegmentationPanel/worker_process.py
+  )
+
+set(GANSegmentation_MODULE_FILES
+  Scripts/segment_batch.py
   )

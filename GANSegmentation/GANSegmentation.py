@@ -6,15 +6,21 @@ measures. Nothing of either is imported before it is needed, so that Slicer star
 
 import importlib
 import sys
-import tempfile
-from pathlib import Path
+from enum import Enum
+from typing import Annotated
 
 import slicer
 import vtk
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import (
+    vtkMRMLLabelMapVolumeNode,
+    vtkMRMLMarkupsROINode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+    vtkMRMLTableNode,
+)
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -57,6 +63,7 @@ class GANSegmentation(ScriptedLoadableModule):
             "for research; the card of each model names its training data."
         )
         self._setIcon()
+        slicer.app.connect("startupCompleted()", registerSampleData)
 
     def _setIcon(self):
         import qt
@@ -67,18 +74,64 @@ class GANSegmentation(ScriptedLoadableModule):
         return resourcePath(filename)
 
 
+def registerSampleData():
+    """Offer the synthetic patient in the Sample Data module, once the application is up."""
+    from GANSegmentationPanel import makeLibraryImportable
+
+    makeLibraryImportable()
+    from GANSegmentationPanel import scene
+
+    scene.registerSampleData(resourcePath("Icons/SyntheticPatient.png"))
+
+
 #
 # GANSegmentationParameterNode
 #
 
 
+class OutputMode(Enum):
+    """Where a result goes (`GANSegmentationPanel.scene.OutputMode` has the rules)."""
+
+    NEW = "new"
+    ADD = "add"
+    REPLACE = "replace"
+    MERGE = "merge"
+
+    def label(self):
+        """The text in the panel."""
+        return {
+            "new": _("Make a new segmentation"),
+            "add": _("Add segments to it"),
+            "replace": _("Replace the same structures"),
+            "merge": _("Unite with the same structures"),
+        }[self.value]
+
+
 @parameterNodeWrapper
 class GANSegmentationParameterNode:
-    """What the panel shows, saved with the scene."""
+    """What the panel shows, saved with the scene; what belongs to a computer (its devices) is in the settings."""
 
     inputVolume: vtkMRMLScalarVolumeNode
-    outputSegmentation: vtkMRMLSegmentationNode
+    inputVolume1: vtkMRMLScalarVolumeNode  # further channels, for models that need them
+    inputVolume2: vtkMRMLScalarVolumeNode
+    inputVolume3: vtkMRMLScalarVolumeNode
     modelId: str = ""  # empty: by the modality of the volume
+    domain: str = ""  # empty: by the modality of the volume
+    roi: vtkMRMLMarkupsROINode
+    useSliceRange: bool = False
+    firstSlice: int = 0
+    lastSlice: int = -1  # -1: the last there is
+    allFrames: bool = False
+    force: bool = False
+    outputSegmentation: vtkMRMLSegmentationNode
+    outputMode: OutputMode = OutputMode.NEW
+    excludedSegments: list[str]
+    referenceSegmentation: vtkMRMLSegmentationNode
+    referenceLabelmap: vtkMRMLLabelMapVolumeNode
+    metrics: list[str]  # empty: all
+    surfaceTolerance: Annotated[float, WithinRange(0, 50)] = 0.0  # mm; 0: no surface Dice
+    resampleReference: bool = False
+    metricsTable: vtkMRMLTableNode
 
 
 #
@@ -87,14 +140,18 @@ class GANSegmentationParameterNode:
 
 
 class GANSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel: choices bound to the parameter node, one button that starts and cancels, and what came of it."""
+    """The panel: sections around one parameter node and one logic (`GANSegmentationPanel.sections`)."""
 
     def __init__(self, parent=None):
         # Set first: without a parent, the base class calls setup() from its constructor.
         self.logic = None
+        self.sections = []
         self._parameterNode = None
         self._parameterNodeGuiTag = None
-        self._warnings = []
+        self._isRefreshing = False
+        self._lastError = None
+        self._hierarchy = None
+        self._shownModality = None
         VTKObservationMixin.__init__(self)
         ScriptedLoadableModuleWidget.__init__(self, parent)
 
@@ -109,28 +166,75 @@ class GANSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
+        self._setIcons()
         self.logic = GANSegmentationLogic()
-        self._fillModels()
+        self._makeSections()
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
-        self.ui.modelComboBox.connect("currentIndexChanged(int)", self.onModelChanged)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartImportEvent, self.onSceneStartImport)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.initializeParameterNode()
 
+    def _makeSections(self):
+        from GANSegmentationPanel.sections.advanced import AdvancedSection
+        from GANSegmentationPanel.sections.batch import BatchSection
+        from GANSegmentationPanel.sections.check import CheckSection
+        from GANSegmentationPanel.sections.comparison import ComparisonSection
+        from GANSegmentationPanel.sections.inputs import InputsSection
+        from GANSegmentationPanel.sections.log import LogSection
+        from GANSegmentationPanel.sections.models import ModelsSection
+        from GANSegmentationPanel.sections.output import OutputSection
+        from GANSegmentationPanel.sections.results import ResultsSection
+        from GANSegmentationPanel.sections.run import RunSection
+        from GANSegmentationPanel.sections.status import StatusSection
+
+        self.statusSection = StatusSection(self)
+        self.inputsSection = InputsSection(self)
+        self.modelsSection = ModelsSection(self)
+        self.checkSection = CheckSection(self)
+        self.outputSection = OutputSection(self)
+        self.runSection = RunSection(self)
+        self.resultsSection = ResultsSection(self)
+        self.comparisonSection = ComparisonSection(self)
+        self.batchSection = BatchSection(self)
+        self.advancedSection = AdvancedSection(self)
+        self.logSection = LogSection(self)
+        self.sections = [
+            *(self.statusSection, self.inputsSection, self.modelsSection, self.checkSection, self.outputSection),
+            *(self.runSection, self.resultsSection, self.comparisonSection, self.batchSection),
+            *(self.advancedSection, self.logSection),
+        ]
+        for section in self.sections:
+            section.setup()
+
+    def _setIcons(self):
+        """The .ui file only names them: where they lie depends on the installation."""
+        import qt
+
+        for widget in vars(self.ui).values():
+            name = widget.property("iconName")
+            if name:
+                widget.setIcon(qt.QIcon(self.resourcePath(f"Icons/{name}.svg")))
+
     def cleanup(self):
-        if self.logic:
-            self.logic.cancel()
         self.setParameterNode(None)
         self.removeObservers()
+        for section in self.sections:
+            section.cleanup()
+        self.sections = []
+        if self.logic:
+            self.logic.close()
 
     def enter(self):
         self.initializeParameterNode()
+        self.statusSection.enter()
 
     def exit(self):
         self.setParameterNode(None)
 
     def onReload(self):
         """Reload the module with its helpers; the base class reloads this file only."""
+        self.cleanup()
         for name in list(sys.modules):
             if name.partition(".")[0] in ("GANSegmentationLib", "GANSegmentationPanel"):
                 del sys.modules[name]
@@ -138,21 +242,63 @@ class GANSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.onReload(self)
 
     def onSceneStartClose(self, caller=None, event=None):
-        self.logic.cancel()
+        self.logic.cancelOfScene()
         self.setParameterNode(None)
+        for section in self.sections:
+            section.onSceneClosed()
+        self.refresh()
 
     def onSceneEndClose(self, caller=None, event=None):
         if self.parent.isEntered:
+            self.enter()
+
+    def onSceneStartImport(self, caller=None, event=None):
+        """While a scene is loaded, selectors choose what comes first, and would write it over the scene's choices."""
+        self.setParameterNode(None)
+
+    def onSceneEndImport(self, caller=None, event=None):
+        """Show the choices of the scene that was loaded, when the selectors have all of its nodes."""
+        import qt
+
+        qt.QTimer.singleShot(0, self._onSceneImported)
+
+    def _onSceneImported(self):
+        if self.sections and self.parent.isEntered:  # else it was closed, or left, in between
             self.initializeParameterNode()
 
     # Parameters
 
+    @property
+    def parameters(self):
+        """The parameter node that is shown; None while there is none."""
+        return self._parameterNode
+
     def initializeParameterNode(self):
+        self._observeHierarchy()
         self.setParameterNode(self.logic.getParameterNode())
         if not self._parameterNode.inputVolume:
             firstVolume = self._firstVolume()
             if firstVolume:
                 self._parameterNode.inputVolume = firstVolume
+
+    def _observeHierarchy(self):
+        """Loading DICOM says the modality of a volume after the volume is there, and was chosen."""
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+        if hierarchy is self._hierarchy:
+            return
+        event = slicer.vtkMRMLSubjectHierarchyNode.SubjectHierarchyItemModifiedEvent
+        if self._hierarchy is not None:
+            self.removeObserver(self._hierarchy, event, self.onHierarchyItemModified)
+        self._hierarchy = hierarchy
+        if hierarchy is not None:
+            self.addObserver(hierarchy, event, self.onHierarchyItemModified)
+
+    def onHierarchyItemModified(self, caller=None, event=None):
+        """Show the panel again if the modality of the volume has become known."""
+        if not self._parameterNode or self._isRefreshing:
+            return
+        if self.logic.modalityOf(self._parameterNode.inputVolume) != self._shownModality:
+            self.refresh()
 
     def _firstVolume(self):
         """The first volume that the selector offers, or None; labelmaps and colour images are volumes to the scene."""
@@ -169,168 +315,136 @@ class GANSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode = parameterNode
         self._parameterNodeGuiTag = None
         if parameterNode:
-            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
+            # Not connectGui: it binds the same widgets, but keeps the tag to itself, and nothing could be unbound.
+            self._parameterNodeGuiTag = parameterNode.connectParametersToGui(self._boundWidgets())
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self.onParameterNodeModified()
 
+    def _boundWidgets(self):
+        """The widgets that the .ui file binds to parameters, by the names of these."""
+        named = ((widget.property("SlicerParameterName"), widget) for widget in vars(self.ui).values())
+        return {name: widget for name, widget in named if name}
+
     def onParameterNodeModified(self, caller=None, event=None):
-        self._showModel()
-        self._checkCanApply()
+        self.refresh()
 
-    def _fillModels(self):
-        """List the models; the list is not fixed, so the combo box is bound by hand and not by the wrapper."""
-        comboBox = self.ui.modelComboBox
-        wasBlocked = comboBox.blockSignals(True)
-        comboBox.clear()
-        models = self.logic.models()
-        if models:
-            comboBox.addItem(_("Automatic, by modality"), "")
-        for model in models:
-            comboBox.addItem(model.card.title, model.card.id)
-        comboBox.blockSignals(wasBlocked)
+    def refresh(self):
+        """Show the parameter node and the state of the jobs in all sections."""
+        if self._isRefreshing:  # a section that changes the parameter node is shown by the round that it is in
+            return
+        self._isRefreshing = True
+        self.modelsSection.forgetChoice()
+        volumeNode = self._parameterNode.inputVolume if self._parameterNode else None
+        self._shownModality = self.logic.modalityOf(volumeNode)
+        try:
+            for section in self.sections:
+                section.refresh()
+        finally:
+            self._isRefreshing = False
 
-    def _showModel(self):
-        """Show the parameter node's model; one that is not installed here is shown as no choice."""
-        index = self.ui.modelComboBox.findData(self._parameterNode.modelId)
-        if index != self.ui.modelComboBox.currentIndex:
-            self.ui.modelComboBox.setCurrentIndex(index)
-        chosen = [model for model in self.logic.models() if model.card.id == self._parameterNode.modelId]
-        self.ui.modelDetailsLabel.text = summarizeModel(chosen[0]) if chosen else ""
-        self.ui.modelDetailsLabel.toolTip = describeModel(chosen[0]) if chosen else ""
+    @property
+    def isRefreshing(self):
+        """Whether the sections are being shown; what is chosen does not change meanwhile."""
+        return self._isRefreshing
 
-    def onModelChanged(self, index):
-        if self._parameterNode and index >= 0:
-            self._parameterNode.modelId = self.ui.modelComboBox.itemData(index)
+    # What sections ask of the panel
 
-    def _missing(self):
-        """What is still to be chosen before a run, or None."""
-        if not self._parameterNode or not self._parameterNode.inputVolume:
-            return _("Choose a volume to segment.")
-        if self.ui.modelComboBox.count == 0:
-            return _("No model is installed. Import a model package first.")
-        if self.ui.modelComboBox.currentIndex < 0:
-            return _("The model {id} of this scene is not installed. Choose another one.").format(
-                id=self._parameterNode.modelId
-            )
+    @property
+    def preferences(self):
+        """The settings of this computer."""
+        return self.logic.preferences
+
+    def package(self):
+        """The model that a run would use; None if there is none."""
+        return self.modelsSection.package()
+
+    def volumes(self):
+        """The volume nodes for the model's inputs."""
+        return self.inputsSection.volumes()
+
+    def domain(self):
+        """The domain for a model with several; None for that of the volume's modality."""
+        return self.inputsSection.domain()
+
+    def sliceRange(self):
+        """First and last slice of a run; None for all."""
+        return self.inputsSection.sliceRange()
+
+    def obstacle(self):
+        """The first reason why a run cannot be started, as a sentence; None if it can."""
+        for find in (
+            *(self.inputsSection.obstacle, self.modelsSection.obstacle, self.inputsSection.modelObstacle),
+            *(self.checkSection.obstacle, self.outputSection.obstacle),
+        ):
+            obstacle = find()
+            if obstacle:
+                return obstacle
         return None
 
-    def _checkCanApply(self):
-        if self.logic.isRunning:
-            self.ui.applyButton.enabled = True
-            self.ui.applyButton.text = _("Cancel")
-            self.ui.applyButton.toolTip = _("Stop after the slices in hand. Nothing is changed.")
-            return
-        missing = self._missing()
-        self.ui.applyButton.enabled = missing is None
-        self.ui.applyButton.text = _("Apply")
-        self.ui.applyButton.toolTip = missing or _("Segment the volume with the chosen model.")
+    def canRun(self):
+        """Whether what a run needs is installed; offers to install it."""
+        return self.statusSection.canRun()
 
-    # The run
-
-    def onApplyButton(self):
-        """Start a run, or cancel the one that runs."""
-        if self.logic.isRunning:
-            self.logic.cancel()
-            self.ui.statusLabel.text = _("Cancelling...")
-            return
-        from GANSegmentationLib.errors import GANSegmentationError
-
-        parameters = self._parameterNode
-        self._warnings = []
-        self.ui.statusLabel.text = _("Preparing the volume...")
-        self._showRunning(True)
-        with slicer.util.tryWithErrorDisplay(_("The segmentation failed for a reason that was not foreseen.")):
-            try:
-                segmentationNode = self.logic.process(
-                    parameters.inputVolume,
-                    parameters.modelId or None,
-                    parameters.outputSegmentation,
-                    onEvent=self.onEvent,
-                )
-                if self._parameterNode:
-                    self._parameterNode.outputSegmentation = segmentationNode
-            except GANSegmentationError as error:
-                self._showError(error)
-            except Exception as error:
-                self.ui.statusLabel.text = str(error)
-                raise
-            finally:
-                self._showRunning(False)
+    def devices(self):
+        """What computes here, as far as it is known."""
+        return self.statusSection.devices()
 
     def onEvent(self, event):
-        """Show what a run says of itself."""
-        from GANSegmentationLib import protocol
+        """Show what a job says of itself in the run row."""
+        self.runSection.onEvent(event)
 
-        if isinstance(event, protocol.Progress):
-            self.ui.progressBar.maximum = event.total
-            self.ui.progressBar.value = event.done
-            self.ui.statusLabel.text = describeProgress(event)
-        elif isinstance(event, protocol.Warn):
-            self._warnings.append(event.message)
-        elif isinstance(event, protocol.Started):
-            self._checkCanApply()  # from now on it can be cancelled
-        elif isinstance(event, protocol.Result):
-            self.ui.statusLabel.text = "\n".join([describeResult(event.result), *self._warnings])
-        slicer.app.processEvents()
+    def showResult(self, segmented, warnings):
+        """Show what a segmentation brought."""
+        parameterNode = self._parameterNode or self.logic.getParameterNode()  # the panel may have been left meanwhile
+        parameterNode.outputSegmentation = segmented.segmentationNode
+        self.resultsSection.show(segmented, warnings)
 
-    def _showRunning(self, running):
-        self.ui.inputsCollapsibleButton.enabled = not running
-        self.ui.outputsCollapsibleButton.enabled = not running
-        self.ui.progressBar.visible = running
-        self.ui.progressBar.value = 0
-        self._checkCanApply()
+    def forgetModels(self):
+        """The models on the disk have changed."""
+        self.modelsSection.forgetModels()
 
-    def _showError(self, error):
-        self.ui.statusLabel.text = str(error)
-        if error.code != "cancelled":
-            slicer.util.errorDisplay(str(error), detailedText=error.details)
-
-
-def summarizeModel(model) -> str:
-    """The few lines on a model that everybody reads before a run; the panel is narrow, the rest is the tooltip's."""
-    card = model.card
-    lines = [
-        _("Finds {segments} in {modalities}.").format(
-            segments=", ".join(segment.name for segment in model.labels), modalities=" / ".join(card.modalities)
+    def diagnostics(self):
+        """What a bug report needs, without anything of a patient."""
+        return self.logic.diagnostics(
+            probe=self.statusSection.probe,
+            state=self.statusSection.state().code,
+            error=self._lastError,
+            log=self.ui.logTextEdit.toPlainText().splitlines(),
         )
-    ]
-    dice = next((fact for fact in card.metrics if fact.name.lower() == "dice"), None)
-    if dice:
-        lines.append(
-            _("Dice {mean:.3f} on {split}, n = {n}.").format(mean=dice.mean, split=dice.split, n=dice.n)
-            if dice.ci95 is None
-            else _("Dice {mean:.3f} ({low:.3f} to {high:.3f}) on {split}, n = {n}.").format(
-                mean=dice.mean, low=dice.ci95[0], high=dice.ci95[1], split=dice.split, n=dice.n
-            )
-        )
-    lines.append(_("Weights: {licence}. Point here for intended use and limits.").format(licence=card.weights_licence))
-    return "\n".join(lines)
 
+    def log(self, text):
+        """Add a line to the log."""
+        self.logSection.add(text)
 
-def describeModel(model) -> str:
-    """The whole card for a tooltip: a line for each heading, escaped, for a card's words are not markup."""
-    from html import escape
+    def say(self, text):
+        """Show a sentence in the run row, and log it."""
+        self.showStage(text)
+        if text:
+            self.log(text)
 
-    from GANSegmentationLib.models import describe
+    def showStage(self, text):
+        """Show in the run row what is being done, at once: the application may do nothing else for a moment."""
+        self.ui.stageLabel.text = text
+        self.ui.stageLabel.repaint()
 
-    lines = [f"<b>{escape(heading)}</b>: {escape(text)}" for heading, text in describe(model)]
-    return f"<p>{'<br>'.join(lines)}</p>"
+    def showError(self, error):
+        """Say what went wrong: in the run row, in the log, in a dialog with the details."""
+        from GANSegmentationLib.errors import GANSegmentationError
 
+        self.say(str(error))
+        if isinstance(error, GANSegmentationError):
+            if error.code == "cancelled":
+                return
+            self._lastError = error.to_dict()
+            details = error.details
+        else:
+            import traceback
 
-def describeProgress(progress) -> str:
-    """Slice i of n, and how long it will take."""
-    text = _("{done} of {total} slices").format(done=progress.done, total=progress.total)
-    if progress.seconds_left is None:
-        return text
-    return _("{progress}, {seconds} s left").format(progress=text, seconds=round(progress.seconds_left))
-
-
-def describeResult(result) -> str:
-    """What a run found, where and how fast."""
-    volumes = ", ".join(f"{segment['name']}: {segment['volume_ml']:.1f} ml" for segment in result["segments"])
-    return _("{volumes} ({seconds:.1f} s on {device})").format(
-        volumes=volumes, seconds=result["seconds"], device=result["device"]
-    )
+            details = "".join(traceback.format_exception(error))
+            self._lastError = {"code": type(error).__name__, "message": str(error), "details": details}
+        self.logSection.open()
+        self.refresh()  # before the dialog, which keeps whoever has called waiting
+        slicer.util.errorDisplay(str(error), detailedText=details)
 
 
 #
@@ -348,8 +462,16 @@ class GANSegmentationLogic(ScriptedLoadableModuleLogic):
         for scores in logic.compare(segmentationNode, slicer.util.getNode("reference")):
             print(scores["name"], scores["dice"], scores["hd95_mm"])
 
-    Every method raises `GANSegmentationLib.errors.GANSegmentationError` with what happened and what to do. `executor`
-    runs the jobs (`GANSegmentationPanel.jobs`); None runs them in the application's own process.
+    `process`, `compare`, `checkInput`, `exportSegmentation` and `segmentFolder` return when they are done; `start` and
+    its kind return a `GANSegmentationPanel.job.Job` at once. Errors are
+    `GANSegmentationLib.errors.GANSegmentationError`, with what happened and what to do; of a job, `Job.result` raises
+    them.
+
+    Parameters
+    ----------
+    executor:
+        Runs the jobs (`GANSegmentationPanel.jobs`). None: a background process where there is a main window and the
+        settings want it, else this process.
     """
 
     def __init__(self, executor=None):
@@ -357,111 +479,271 @@ class GANSegmentationLogic(ScriptedLoadableModuleLogic):
         from GANSegmentationPanel import makeLibraryImportable
 
         makeLibraryImportable()
-        self._executor = executor
+        from GANSegmentationPanel.job_queue import JobQueue
+        from GANSegmentationPanel.preferences import Preferences
+
+        self._givenExecutor = self._executor = executor
+        self._queue = JobQueue()
         self._library = None
-        self._runs = 0
+        self._undoStep = None
+        self.preferences = Preferences()
 
     def getParameterNode(self):
         return GANSegmentationParameterNode(super().getParameterNode())
+
+    # What runs
 
     @property
     def executor(self):
         """What runs the jobs."""
         if self._executor is None:
+            self._executor = self._makeExecutor()
+        return self._executor
+
+    def _makeExecutor(self):
+        if not self._wantsProcess():
             from GANSegmentationPanel.jobs import InlineExecutor
 
-            self._executor = InlineExecutor()
-        return self._executor
+            return InlineExecutor()
+        from GANSegmentationPanel.process_executor import ProcessExecutor
+
+        return ProcessExecutor(idleMinutes=self.preferences.idleMinutes)
+
+    def _wantsProcess(self) -> bool:
+        options = slicer.app.commandOptions()
+        return not options.noMainWindow and self.preferences.runMode == "process"
+
+    @property
+    def hasBackground(self) -> bool:
+        """Whether jobs run in a process of their own, so that the panel may ask something while nobody waits."""
+        return bool(self.executor.isInBackground)
+
+    isInBackground = hasBackground
+
+    @property
+    def job(self):
+        """The user's job that runs; None if there is none."""
+        return self._queue.job
 
     @property
     def isRunning(self) -> bool:
-        """Whether a job runs."""
-        return self._executor is not None and self._executor.isRunning
+        """Whether a job of the user runs."""
+        return self._queue.isRunning
 
     def cancel(self) -> None:
-        """Stop the job that runs, if any; its `process` raises ``cancelled`` and the scene stays as it was."""
-        if self.isRunning:
-            self._executor.cancel()
+        """Stop the job that runs, if any; the scene stays as it was."""
+        self._queue.cancel()
+
+    def cancelAll(self) -> None:
+        """Stop whatever runs, also what the panel asks in the background."""
+        self._queue.cancelAll()
+
+    def cancelOfScene(self) -> None:
+        """Stop what is about nodes of the scene; a batch goes on, for it goes from files to files."""
+        self._queue.cancelOfScene()
+
+    def release(self) -> None:
+        """Let go of the loaded model and the memory of the GPU."""
+        if self._executor is not None:
+            self._executor.release()
+
+    def restartWorker(self) -> None:
+        """End what runs the jobs; the next job begins with a new one, by the settings of then."""
+        executor, self._executor = self._executor, self._givenExecutor  # first: who hears of a cancel may ask again
+        self.cancelAll()
+        if executor is not None:
+            executor.shutdown()
+
+    def applyPreferences(self) -> None:
+        """Take over settings that need no new worker."""
+        if self._executor is not None and self.hasBackground:
+            self._executor.idleMinutes = self.preferences.idleMinutes
+
+    def close(self) -> None:
+        """Stop everything and let go of the scene; the panel goes away."""
+        self.cancelAll()
+        if self._executor is not None:
+            self._executor.shutdown()
+        if self._undoStep is not None:
+            self._undoStep.close()
+            self._undoStep = None
+
+    # Models
+
+    @property
+    def library(self):
+        """The models on this computer (`GANSegmentationLib.models.ModelLibrary`)."""
+        folder = self.preferences.modelFolder
+        if self._library is None or self._library.user != folder:
+            from GANSegmentationLib.models import ModelLibrary
+
+            self._library = ModelLibrary(user=folder)  # remembers the packages that it has opened
+        return self._library
 
     def models(self):
         """The models that can be used, shipped and imported: a list of `GANSegmentationLib.models.Package`."""
-        if self._library is None:
-            from GANSegmentationLib.models import ModelLibrary
+        return self.library.list("segmentation")
 
-            self._library = ModelLibrary()  # remembers the packages that it has opened
-        return self._library.list("segmentation")
+    def package(self, modelId=None, volumeNode=None, force=False):
+        """The model of an ID, else the one for the modality of a volume; raises as `ModelLibrary.get` and `choose`."""
+        if modelId:
+            return self.library.get(modelId)
+        return self.library.choose(self.modalityOf(volumeNode), any_modality=force)
 
-    def checkInput(self, volumeNodes, modelId=None, options=None) -> list[dict]:
-        """What is suspicious about a volume for a model, before a run.
+    def importModel(self, path, confirmReplace=None):
+        """Check a model package and copy it into the user's library.
 
-        The arguments are those of `process`. Gives a list of dicts with ``code`` and ``message``, empty if nothing is
-        suspicious; what would stop a run is raised.
+        Parameters
+        ----------
+        path:
+            A ``.ganseg`` file or folder.
+        confirmReplace:
+            Asked with a sentence if that version of the model is there with other contents; None never replaces.
+
+        Returns
+        -------
+        The `GANSegmentationLib.models.Package`; None if it was not to be replaced.
         """
-        from GANSegmentationPanel.options import SegmentOptions
+        from GANSegmentationPanel import model_list
 
-        from GANSegmentationLib import protocol
+        return model_list.importModel(self.library, path, confirmReplace=confirmReplace or (lambda what: False))
 
-        options = options or SegmentOptions()
-        with tempfile.TemporaryDirectory(prefix="ganseg-") as folder:
-            request = protocol.RunCheck(
-                id=self._nextRun(),
-                folder=folder,
-                volumes=_saveVolumes(volumeNodes, folder),
-                model=modelId or "",
-                domain=options.domain,
-                force=options.force,
-            )
-            return list(self._run(request).result["warnings"])
+    def removeModel(self, modelId) -> None:
+        """Remove an imported model from this computer; raises as `ModelLibrary.remove`."""
+        self.library.remove(modelId)
 
-    def process(self, volumeNodes, modelId=None, outputSegmentation=None, options=None, onEvent=None):
-        """Segment a volume; returns when it is done.
+    def modalityOf(self, volumeNode):
+        """The DICOM modality of a volume node; None where it is not known."""
+        from GANSegmentationPanel import scene
+
+        from GANSegmentationLib.errors import GANSegmentationError
+
+        if volumeNode is None:
+            return None
+        try:
+            return scene.volumeFromNode(volumeNode).modality
+        except GANSegmentationError:
+            return None
+
+    def modalityProblem(self, package, volumeNode, force=False) -> str:
+        """Why a model is not for the modality of a volume, as a sentence; empty where it is, or where forced."""
+        modality = self.modalityOf(volumeNode)
+        if force or modality is None or modality in package.card.modalities:
+            return ""
+        return _("{title} was made for {modalities}; {volume} is {modality}.").format(
+            title=package.card.title,
+            modalities=" / ".join(package.card.modalities),
+            volume=volumeNode.GetName(),
+            modality=modality,
+        )
+
+    # Segmenting
+
+    def start(
+        self,
+        volumeNodes,
+        modelId=None,
+        outputSegmentation=None,
+        options=None,
+        onEvent=None,
+        onEnd=None,
+        onStarting=None,
+    ):
+        """Start to segment a volume, and return the job at once.
 
         Parameters
         ----------
         volumeNodes:
             A scalar volume node, or a list of them on one grid for a model with several channels.
         modelId:
-            The id of a model (`models`); None to choose by the modality of the first volume.
+            The ID of a model (`models`); None to choose by the modality of the first volume.
         outputSegmentation:
-            The segmentation node to add the segments to; None for a new one beside the volume.
+            The segmentation node that the result goes into; None for a new one beside the volume.
         options:
             A `GANSegmentationPanel.options.SegmentOptions`.
         onEvent:
-            Called with every event of the run (`GANSegmentationLib.protocol`): progress, warnings, and at the end the
-            result with times and volumes.
+            Called with every event of the run (`GANSegmentationLib.protocol`): stages, progress, warnings.
+        onEnd:
+            Called once with the job; `Job.result` gives a `GANSegmentationPanel.steps.Segmented`, or raises.
+        onStarting:
+            Called without arguments when the job is accepted, before voxels are handed over.
 
-        Returns
-        -------
-        The segmentation node.
+        Raises
+        ------
+        GANSegmentationError
+            ``no_volume``; ``job_running``; as `package`.
         """
-        from GANSegmentationPanel import scene
+        from GANSegmentationPanel import scene, steps
         from GANSegmentationPanel.options import SegmentOptions
 
-        from GANSegmentationLib import protocol
-        from GANSegmentationLib.volumes.exchange import load_labelmap
+        nodes, options = steps.asList(volumeNodes), options or SegmentOptions()
+        steps.requireVolume(nodes)
+        scene.volumeFromNode(nodes[0])  # says what is wrong with it
+        package = self.package(modelId, nodes[0], options.force)
 
-        options = options or SegmentOptions()
-        scene.checkOutput(outputSegmentation)
-        with tempfile.TemporaryDirectory(prefix="ganseg-") as folder:
-            request = protocol.RunSegment(
-                id=self._nextRun(),
-                folder=folder,
-                volumes=_saveVolumes(volumeNodes, folder),
-                model=modelId or "",
-                device=options.device,
-                domain=options.domain,
-                force=options.force,
-            )
-            result = self._run(request, onEvent).result
-            labelmap = load_labelmap(result["labelmap"], Path(folder))
-        model = result["model"]
-        algorithmName = f"{model['title']} {model['version']}"
-        return scene.addLabelmapToSegmentation(
-            labelmap, _asList(volumeNodes)[0], outputSegmentation, algorithmName=algorithmName
+        def finish(job) -> None:
+            if job.error is None:
+                self.undoStep.keep(job.value.wayBack)
+            if onEnd is not None:
+                onEnd(job)
+
+        return self._start(
+            lambda job: steps.segment(job, package, nodes, outputSegmentation, options), onEvent, finish, onStarting
         )
 
-    def compare(self, segmentationNode, referenceNode, surfaceToleranceMm=None, perSlice=False) -> list[dict]:
-        """Score a segmentation against a reference on the same grid.
+    def process(self, volumeNodes, modelId=None, outputSegmentation=None, options=None, onEvent=None):
+        """Segment a volume; returns the segmentation node when it is done.
+
+        The arguments are those of `start`; raises as `start` and as the job.
+        """
+        job = self.start(volumeNodes, modelId, outputSegmentation, options, onEvent)
+        return self._finished(job).segmentationNode
+
+    @property
+    def undoStep(self):
+        """The way back from the last result (`GANSegmentationPanel.scene.UndoStep`)."""
+        if self._undoStep is None:
+            from GANSegmentationPanel import scene
+
+            self._undoStep = scene.UndoStep()
+        return self._undoStep
+
+    def undo(self) -> None:
+        """Take the last result out of the scene again; raises ``undo_impossible`` with the reason."""
+        self.undoStep.undo()
+
+    def checkInput(self, volumeNodes, modelId=None, options=None) -> list[dict]:
+        """What is suspicious about a volume for a model, before a run.
+
+        The arguments are those of `start`. Gives a list of dicts with ``code`` and ``message``, empty if nothing is
+        suspicious; what would stop a run is raised.
+        """
+        return self._finished(self._start(self._checkSteps(volumeNodes, modelId, options)))
+
+    def startCheck(self, volumeNodes, modelId=None, options=None, onEnd=None):
+        """As `checkInput`, in the background: it waits for other jobs, and makes way for those of the user."""
+        return self._startInBackground("check", self._checkSteps(volumeNodes, modelId, options), onEnd)
+
+    def _checkSteps(self, volumeNodes, modelId, options):
+        from GANSegmentationPanel import scene, steps
+        from GANSegmentationPanel.options import SegmentOptions
+
+        nodes, options = steps.asList(volumeNodes), options or SegmentOptions()
+        steps.requireVolume(nodes)
+        scene.volumeFromNode(nodes[0])  # says what is wrong with it
+        package = self.package(modelId, nodes[0], options.force)
+        return lambda job: steps.check(job, package, nodes, options)
+
+    def startProbe(self, onEnd=None):
+        """Ask in the background what computes; the job's result is that of `GANSegmentationLib.worker.probe`."""
+        from GANSegmentationPanel import steps
+
+        return self._startInBackground("probe", steps.probe, onEnd)
+
+    # Comparing
+
+    def startComparison(self, segmentationNode, referenceNode, options=None, onEvent=None, onEnd=None):
+        """Start to score a segmentation against a reference; the job gives a `GANSegmentationPanel.steps.Compared`.
 
         Parameters
         ----------
@@ -469,73 +751,156 @@ class GANSegmentationLogic(ScriptedLoadableModuleLogic):
             The segmentation node to judge.
         referenceNode:
             A segmentation node or a labelmap volume node.
+        options:
+            A `GANSegmentationPanel.options.CompareOptions`.
+        """
+        from GANSegmentationPanel import steps
+        from GANSegmentationPanel.options import CompareOptions
+
+        options = options or CompareOptions()
+        return self._start(lambda job: steps.compare(job, segmentationNode, referenceNode, options), onEvent, onEnd)
+
+    def compare(self, segmentationNode, referenceNode, surfaceToleranceMm=None, perSlice=False, options=None):
+        """Score a segmentation against a reference.
+
+        Parameters
+        ----------
+        segmentationNode, referenceNode:
+            As `startComparison`.
         surfaceToleranceMm:
             Also give the surface Dice with this tolerance.
         perSlice:
-            Also give the scores of every slice.
+            Also give the Dice of every slice.
+        options:
+            A `GANSegmentationPanel.options.CompareOptions` in the place of these two.
 
         Returns
         -------
-        A dict for each structure: ``name``, ``status``, ``dice``, ``iou``, ``hd_mm``, ``hd95_mm``, ... and ``chaos``
-        (`GANSegmentationLib.metrics.LabelScores`); what is undefined or infinite is None.
+        A dict for each structure: ``name``, ``reference_name``, ``status``, ``dice``, ``iou``, ``hd_mm``, ``hd95_mm``,
+        ... and ``chaos`` (`GANSegmentationLib.metrics.LabelScores`); what is undefined or infinite is None.
         """
-        from GANSegmentationPanel import scene
+        from GANSegmentationPanel.options import CompareOptions
 
-        from GANSegmentationLib import protocol
-        from GANSegmentationLib.volumes.exchange import save_labelmap
-
-        mask = scene.labelmapFromNode(segmentationNode)
-        reference = scene.labelmapFromNode(referenceNode, mask.geometry)
-        with tempfile.TemporaryDirectory(prefix="ganseg-") as folder:
-            request = protocol.RunCompare(
-                id=self._nextRun(),
-                folder=folder,
-                mask=save_labelmap(mask, Path(folder), "mask"),
-                reference=save_labelmap(reference, Path(folder), "reference"),
-                surface_tolerance_mm=surfaceToleranceMm,
-                per_slice=perSlice,
-            )
-            return list(self._run(request).result["labels"])
+        options = options or CompareOptions(surfaceToleranceMm=surfaceToleranceMm, sliceScores=perSlice)
+        return self._finished(self.startComparison(segmentationNode, referenceNode, options)).scores
 
     def addScoresTable(self, scores, name=None):
-        """A table node with the scores of `compare`, a row for each structure; undefined scores are empty cells."""
-        columns = [key for key, value in scores[0].items() if not isinstance(value, (dict, list))] if scores else []
-        tableNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", name or _("Comparison"))
-        with slicer.util.NodeModify(tableNode):
-            for column in columns:
-                values = vtk.vtkStringArray()
-                values.SetName(column)
-                for row in scores:
-                    values.InsertNextValue("" if row[column] is None else str(row[column]))
-                tableNode.AddColumn(values)
-        return tableNode
+        """A table node with the scores of `compare`, a row for each structure."""
+        from GANSegmentationPanel import scene
 
-    def _nextRun(self) -> str:
-        self._runs += 1
-        return str(self._runs)
+        return scene.showScores(scores, name=name or "")
 
-    def _run(self, request, onEvent=None):
-        from GANSegmentationPanel import jobs
+    # Files
 
-        return jobs.run(self.executor, request, onEvent)
+    def startExport(self, segmentationNode, path, volumeNode=None, onEnd=None):
+        """Start to write a segmentation to a file; the ending decides the format, ``.dcm`` is DICOM SEG.
 
+        Parameters
+        ----------
+        volumeNode:
+            The volume that was segmented: DICOM SEG refers to its files.
+        """
+        from GANSegmentationPanel import steps
 
-def _asList(volumeNodes) -> list:
-    return list(volumeNodes) if isinstance(volumeNodes, (list, tuple)) else [volumeNodes]
+        return self._start(lambda job: steps.export(job, segmentationNode, volumeNode, path), None, onEnd)
 
+    def exportSegmentation(self, segmentationNode, path, volumeNode=None):
+        """As `startExport`; returns the path when it is written."""
+        return self._finished(self.startExport(segmentationNode, path, volumeNode))
 
-def _saveVolumes(volumeNodes, folder) -> tuple:
-    from GANSegmentationPanel import scene
+    def startBatch(
+        self,
+        inputFolder,
+        outputFolder,
+        modelId=None,
+        referenceFolder=None,
+        fileFormat="seg.nrrd",
+        retryFailed=False,
+        device="auto",
+        force=False,
+        onEvent=None,
+        onEnd=None,
+    ):
+        """Start to segment a folder of scans; nothing of it goes into the scene.
 
-    from GANSegmentationLib.errors import GANSegmentationError
-    from GANSegmentationLib.volumes.exchange import save_volume
+        Parameters
+        ----------
+        inputFolder, outputFolder, referenceFolder:
+            As ``ganseg batch``: masks and ledger go to the output, in the places of the scans. What is done there is
+            not done again.
+        modelId:
+            The ID of a model; None chooses for each scan by its modality.
+        fileFormat:
+            ``seg.nrrd``, ``nii.gz``, ``nrrd``, ``mha``, ``dicom-seg``.
+        """
+        from GANSegmentationPanel import steps
 
-    nodes = _asList(volumeNodes)
-    if not nodes or any(node is None for node in nodes):
-        raise GANSegmentationError("no_volume", _("There is no volume to segment."), action=_("Choose a volume."))
-    return tuple(
-        save_volume(scene.volumeFromNode(node), Path(folder), f"volume{channel}") for channel, node in enumerate(nodes)
-    )
+        request = {
+            "input": str(inputFolder),
+            "output": str(outputFolder),
+            "references": "" if referenceFolder is None else str(referenceFolder),
+            "package": str(self.library.get(modelId).path) if modelId else "",
+            "format": fileFormat,
+            "retry_failed": retryFailed,
+            "device": device,
+            "force": force,
+        }
+        return self._start(lambda job: steps.batch(job, request), onEvent, onEnd)
+
+    def segmentFolder(self, inputFolder, outputFolder, modelId=None, referenceFolder=None, **options) -> dict:
+        """As `startBatch`; returns how many are ``done``, ``failed`` and ``pending``, and the path of the table."""
+        return self._finished(self.startBatch(inputFolder, outputFolder, modelId, referenceFolder, **options))
+
+    # About
+
+    @property
+    def version(self) -> str:
+        """The version of the library."""
+        import GANSegmentationLib
+
+        return GANSegmentationLib.__version__
+
+    def diagnostics(self, probe=None, state="", error=None, log=()) -> str:
+        """What a bug report needs, without anything of a patient.
+
+        Parameters
+        ----------
+        probe, state, error, log:
+            What is known of them, as `GANSegmentationPanel.diagnostics.report`.
+        """
+        from GANSegmentationPanel import diagnostics
+
+        nodes = slicer.util.getNodesByClass("vtkMRMLStorableNode")
+        return diagnostics.report(
+            extension=self.version,
+            application=f"{slicer.app.applicationName} {slicer.app.applicationVersion}, "
+            f"revision {slicer.app.repositoryRevision}",
+            probe=probe,
+            library=self.library,
+            settings=self.preferences.toDict(),
+            state=state,
+            error=error,
+            log=log,
+            names=[node.GetName() for node in nodes if node.GetName()],
+        )
+
+    def _start(self, makeSteps, onEvent=None, onEnd=None, onStarting=None):
+        from GANSegmentationPanel.job import Job
+
+        job = Job(self.executor, makeSteps, onEvent, onEnd)
+        self._queue.start(job, onStarting)
+        return job
+
+    def _startInBackground(self, kind, makeSteps, onEnd):
+        from GANSegmentationPanel.job import Job
+
+        job = Job(self.executor, makeSteps, None, onEnd)
+        self._queue.startInBackground(kind, job)
+        return job
+
+    def _finished(self, job):
+        job.wait()
+        return job.result()
 
 
 #

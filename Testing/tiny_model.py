@@ -23,7 +23,7 @@ LIVER = Segment(
 
 def write_tiny_package(path: Path, **changes: Any) -> Path:
     """Write the package; `changes` are fields of its card."""
-    config, weights = threshold_network(1, 0, (100.0,))
+    config, weights = threshold_network(changes.get("channels", 1), 0, (100.0,))
     fields = {"id": "tiny-liver", "title": "Tiny liver", "default_for": ["CT"], **changes}
     return write_package(
         path, card_of(config, slicing=SliceSpec("axial", 1, 16, 4, WINDOW), **fields), weights, (LIVER,)

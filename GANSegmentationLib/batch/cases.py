@@ -216,7 +216,7 @@ def _search(root: Path, redactor: Redactor, wanted: CaseFilter, skipped: set[Pat
     for folder, names in _walk(root, skipped, closed):
         for name in names:
             path = folder / name
-            if has_suffix(path, (_SEGMENTATION,)):
+            if has_suffix(path, (_SEGMENTATION,)) or _is_special(path):
                 continue
             if not has_suffix(path, READ_SUFFIXES):
                 finder.look_at(path)
@@ -291,6 +291,11 @@ def _walk(root: Path, skipped: set[Path], closed: list[OSError]) -> Iterator[tup
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield folder, sorted(name for name in files if not name.startswith("."))
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is a pipe, a socket or a device: to open one would wait for ever. A link to nothing is none."""
+    return path.exists() and not path.is_file()
 
 
 def _cannot_be_listed(error: OSError) -> GANSegmentationError:

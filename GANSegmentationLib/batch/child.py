@@ -1,8 +1,9 @@
 """The process that does the cases of a local batch: ``python -m GANSegmentationLib.batch.child``.
 
 It reads lines of JSON, the settings first and then tasks, and answers with lines of JSON: ``ready`` or ``refused``
-once, then ``end`` for every task in their order. The next task is read in a thread while this one is segmented. It ends
-when its input does, at once: whoever gave the tasks has gone, and a mask that is still written is nobody's.
+once, then ``end`` for every task in their order, and before it ``progress`` while its slices are segmented. The next
+task is read in a thread while this one is segmented. It ends when its input does, at once: whoever gave the tasks has
+gone, and a mask that is still written is nobody's.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +24,9 @@ from typing import Any, TextIO
 from ..errors import GANSegmentationError
 from .task import Answer, Task, WorkSettings
 from .work import CaseWorker, Loaded, failure
+
+PROGRESS_EVERY_S = 0.1
+"""Slices are told no more often."""
 
 _Waiting = queue.Queue["tuple[Task, Future[Loaded]] | None"]
 
@@ -62,6 +67,7 @@ def serve(
     except GANSegmentationError as error:
         _say(answers, {"event": "refused", "error": error.to_dict()})
         return
+    worker.on_progress = _teller(answers)
     when_ready()
     _say(answers, {"event": "ready"})
     waiting: _Waiting = queue.Queue()
@@ -87,6 +93,22 @@ def _finish(worker: Any, task: Task, loaded: Future[Loaded]) -> Answer:
     except Exception as error:  # noqa: BLE001 - one case must not end the others, whatever it is
         return failure(task, error)
     return answer
+
+
+def _teller(answers: TextIO) -> Callable[[Any], None]:
+    """What tells how many slices of the case in hand are done: the first and the last, and now and then in between."""
+    told = -PROGRESS_EVERY_S
+
+    def tell(progress: Any) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if progress.stage != "segment" or (0 < progress.done < progress.total and now - told < PROGRESS_EVERY_S):
+            return
+        told = now
+        facts = {"done": progress.done, "total": progress.total, "seconds_left": progress.seconds_left}
+        _say(answers, {"event": "progress", **facts})
+
+    return tell
 
 
 def _say(stream: TextIO, message: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ OUT_OF_RANGE_CODES = frozenset(
         "intensity_constant",
         "intensity_8bit",
         "intensity_range",
+        "intensity_unit",
         "few_slices",
         "spacing_out_of_range",
     )

@@ -11,14 +11,14 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import GANSegmentationError
 from ..interpreter import child_environment, python_executable
 from .outcome import failed
-from .task import Answer, Task, WorkSettings
+from .task import Answer, SliceProgress, Task, WorkSettings
 
 START_LIMIT_S = 600.0
 """For the child to import torch and load the model, on a slow network drive too."""
@@ -47,6 +47,8 @@ class LocalEngine:
         Seconds for one case from the end of the one before, what remains of its reading included; None for no limit.
     command:
         What to start in the place of the child, as an argument list.
+    progress:
+        Called from within `answer` with the slices of the case in hand. What it raises stops the batch.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class LocalEngine:
         *,
         time_limit: float | None = None,
         command: Sequence[str] | None = None,
+        progress: Callable[[SliceProgress], None] | None = None,
     ) -> None:
         self._settings = settings
+        self._progress = progress
         self._folder = folder
         self._limit = time_limit
         self._command = tuple(command or (python_executable(), *CHILD))
@@ -83,6 +87,9 @@ class LocalEngine:
             self._send()
             child = self._running()
             message = child.message(_POLL_S)
+            if message is not None and message["event"] == "progress":
+                self._tell(message)
+                message = None  # slices do not stop the clock
             if message is None:
                 if child.has_ended:
                     answer = self._died(child)
@@ -106,6 +113,11 @@ class LocalEngine:
         if self._child is not None:
             self._child.end()
             self._child = None
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        if self._progress is not None and self._flight:
+            done, total, left = (message[name] for name in ("done", "total", "seconds_left"))
+            self._progress(SliceProgress(self._flight[0].case, done, total, left))
 
     def _send(self) -> None:
         """Hand on what is waiting, two at a time, or one that has to be alone."""

@@ -80,7 +80,7 @@ class Redactor:
 
     def clean_json(self, value: Any) -> Any:
         """Every text within plain JSON types cleaned; keys and numbers stay."""
-        return _each_text(value, self.clean)
+        return each_text(value, self.clean)
 
     def _remember(self, patterns: Iterable[str]) -> None:
         before = len(self._patterns)
@@ -105,7 +105,7 @@ def without_names(value: Any, names: Iterable[str]) -> Any:
             text = text.replace(name, REMOVED)
         return text
 
-    return _each_text(value, clean) if longest_first else value
+    return each_text(value, clean) if longest_first else value
 
 
 def pseudonym(key: bytes, text: str) -> str:
@@ -116,13 +116,14 @@ def pseudonym(key: bytes, text: str) -> str:
     return f"case-{hmac.new(key, text.encode('utf-8', 'surrogateescape'), hashlib.sha256).hexdigest()[:10]}"
 
 
-def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+def each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """Plain JSON types with every text within them changed; keys and numbers stay."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):
-        return {key: _each_text(item, change) for key, item in value.items()}
+        return {key: each_text(item, change) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_each_text(item, change) for item in value]
+        return [each_text(item, change) for item in value]
     return value
 
 

@@ -30,7 +30,7 @@ from ..reports.strips import Strip, strip_plot_svg
 from .attention import FLAG_WORDS, Attention, attention
 from .distributions import MEASURES, Distribution, distributions
 from .outcome import CaseOutcome
-from .report_cards import CARD_STYLE, case_card, without_folders
+from .report_cards import CARD_STYLE, case_card
 from .sheets import ModelFacts, read_sheet
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _first_look(odd: Mapping[str, Attention], ids: Mapping[str, str]) -> Markup:
 
 
 def _error_words(case: CaseOutcome) -> str:
-    return f": {without_folders(case.error['message'])}" if case.error else ""
+    return f": {case.error['message']}" if case.error else ""
 
 
 def _figures_table(spread: Sequence[Distribution]) -> Markup:

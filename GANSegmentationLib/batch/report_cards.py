@@ -14,9 +14,6 @@ from .outcome import CaseOutcome
 from .sheets import Picture, Sheet
 
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/=]+")
-_FOLDERS: Final = re.compile(r"(?<![\w.\\/])(?:[A-Za-z]:)?[\\/](?:(?:(?! [\\/])[^\\/\n])*[\\/])+")
-"""The folders of an absolute path, spaces in their names included; another path after a space begins anew."""
-
 _COLUMNS: Final = ("structure", "ml", "reference ml", "Dice", "IoU", "HD mm", "HD95 mm", "ASSD mm", "surface Dice")
 _SCORES: Final = (
     *(("reference_volume_ml", 1), ("dice", 3), ("iou", 3)),
@@ -56,11 +53,6 @@ def case_card(case: CaseOutcome, card: str, odd: Attention | None, sheet: Sheet 
     return Markup(f'<article id="{escape(card)}">{"".join(_parts(case, odd, sheet))}</article>')
 
 
-def without_folders(text: str) -> str:
-    """A message with the bare names of files: where they lie is of this computer, and a report is passed on."""
-    return _FOLDERS.sub("", text)
-
-
 def _parts(case: CaseOutcome, odd: Attention | None, sheet: Sheet | None) -> Iterator[str]:
     yield f"<h3>{escape(case.case)}</h3>"
     if odd is not None:
@@ -72,7 +64,7 @@ def _parts(case: CaseOutcome, odd: Attention | None, sheet: Sheet | None) -> Ite
         yield f'<p class="soft">{" · ".join(facts)}</p>'
     if case.error is not None:
         words = " ".join(case.error.get(part, "") for part in ("message", "cause", "action"))
-        yield paragraph(without_folders(words), "warning", lead=f"Failed ({case.error['code']}).")
+        yield paragraph(words, "warning", lead=f"Failed ({case.error['code']}).")
     if sheet is not None and sheet.pictures:
         yield f'<div class="views">{"".join(_figure(picture) for picture in sheet.pictures)}</div>'
         yield _colours(sheet)
@@ -81,7 +73,7 @@ def _parts(case: CaseOutcome, odd: Attention | None, sheet: Sheet | None) -> Ite
     if case.segments or case.scores:
         yield _figures(case)
     for warning in case.warnings:
-        yield paragraph(without_folders(warning["message"]), "soft", lead=f"{warning['code'].replace('_', ' ')}:")
+        yield paragraph(warning["message"], "soft", lead=f"{warning['code'].replace('_', ' ')}:")
 
 
 def _tags(odd: Attention) -> Iterator[str]:

@@ -20,16 +20,16 @@ from ..errors import GANSegmentationError
 from .cases import Case, FoundCases, find_cases
 from .ledger import LEDGER_NAME, Ledger, read_history
 from .lock import locked
-from .naming import as_said
 from .options import DICOM_SEG, BatchOptions
 from .outcome import CaseOutcome, failed
 from .place import put_in_place, remove_mask
 from .plan import Planned, check_settings, plan
-from .privacy import Redactor, without_names
+from .privacy import Redactor
 from .private_folder import KEY_BYTES, PRIVATE_FOLDER, make_private_folder, make_staging, pseudonym_key, sweep
+from .redaction import Redaction
 from .sheets import settle_sheet
 from .summary import BatchSummary
-from .task import Answer, Engine, Task, WorkSettings
+from .task import Answer, Engine, SliceProgress, Task, WorkSettings
 
 EngineMaker = Callable[[BatchOptions, Path], Engine]
 
@@ -88,6 +88,7 @@ def run_batch(
     *,
     report: Callable[[BatchProgress], None] | None = None,
     started: Callable[[BatchPlan], None] | None = None,
+    slices: Callable[[SliceProgress], None] | None = None,
     make_engine: EngineMaker | None = None,
 ) -> BatchSummary:
     """Segment every case of a folder that is not done yet, and write ledger and summary.
@@ -96,6 +97,8 @@ def run_batch(
     ----------
     report, started:
         Called for every case that is settled; called once with what is to be done.
+    slices:
+        Called with the slices of the case in hand, some times a second; by the engine ``local`` only.
     make_engine:
         Makes the engine, given a folder for its own files; None for the one that the options name.
 
@@ -120,7 +123,7 @@ def run_batch(
         staging = make_staging(private, run)
         if started is not None:
             started(planned)
-        engine = (make_engine or _engine)(options, staging)
+        engine = make_engine(options, staging) if make_engine is not None else _engine(options, staging, slices)
         with Ledger(options.output / LEDGER_NAME, run) as ledger, contextlib.closing(engine):
             batch = _Batch(options, planned.cases, found.redactor, ledger, staging, report)
             return batch.run(engine, settings)
@@ -140,6 +143,7 @@ class _Batch:
     ) -> None:
         self._options = options
         self._redactor = redactor
+        self._redaction = Redaction(redactor, options.input, options.output, references=options.references)
         self._ledger = ledger
         self._staging = staging
         self._report = report
@@ -219,7 +223,7 @@ class _Batch:
         planned = self._planned[outcome.case]
         if outcome.status == "failed" and planned.owns_mask:
             remove_mask(self._target(outcome.case))
-        outcome = _redacted(outcome, planned.case, self._redactor)
+        outcome = self._redaction.of(outcome, planned.case)
         self._ledger.write(
             outcome.status,
             case=outcome.case,
@@ -277,21 +281,6 @@ def _before(planned: Planned) -> CaseOutcome:
     return planned.outcome
 
 
-def _redacted(outcome: CaseOutcome, case: Case, redactor: Redactor) -> CaseOutcome:
-    """Without what identifies a patient, which messages have from paths, descriptions and files."""
-    names = {form for file in case.files for form in as_said(file.name)} if case.hides_files else set()
-
-    def clean(value: Any) -> Any:
-        return redactor.clean_json(without_names(value, names))
-
-    return replace(
-        outcome,
-        error=clean(outcome.error),
-        warnings=tuple(clean(outcome.warnings)),
-        scores=None if outcome.scores is None else tuple(clean(outcome.scores)),
-    )
-
-
 def _planned(options: BatchOptions, key: bytes) -> tuple[BatchPlan, FoundCases]:
     found = find_cases(
         options.input,
@@ -322,7 +311,7 @@ def _with_sources(cases: Sequence[Case]) -> tuple[Case, ...]:
     return tuple(replace(case, problem=problem) if lacks else case for case, lacks in zip(cases, lacking, strict=True))
 
 
-def _engine(options: BatchOptions, folder: Path) -> Engine:
+def _engine(options: BatchOptions, folder: Path, slices: Callable[[SliceProgress], None] | None) -> Engine:
     settings = WorkSettings(
         package="" if options.package is None else str(options.package),
         domain=options.domain,
@@ -337,4 +326,4 @@ def _engine(options: BatchOptions, folder: Path) -> Engine:
         return RayEngine(settings, folder, options)
     from .local import LocalEngine
 
-    return LocalEngine(settings, folder, time_limit=options.time_limit)
+    return LocalEngine(settings, folder, time_limit=options.time_limit, progress=slices)

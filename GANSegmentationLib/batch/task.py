@@ -85,6 +85,16 @@ class Task:
 
 
 @dataclass(frozen=True)
+class SliceProgress:
+    """How far the case in hand is: slice `done` of `total`; `seconds_left` is None while nothing is known."""
+
+    case: str
+    done: int
+    total: int
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
 class Answer:
     """What came of a task: the outcome, and the checksum of the contents of its files as far as they were read."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ from .sheets import SIGNALS, staged_sheet, write_sheet
 from .task import Answer, Task, WorkSettings
 
 if TYPE_CHECKING:
-    from ..inference import Predictor, Result
+    from ..inference import Predictor, Progress, Result
     from ..models import Card, ModelLibrary, Package
 
 
@@ -45,11 +46,13 @@ class Loaded:
 class CaseWorker:
     """Does one case after another with the model kept warm.
 
-    `read` may run in another thread than `finish`, so that the next case is read while this one is segmented.
+    `read` may run in another thread than `finish`, so that the next case is read while this one is segmented. Whoever
+    sets `on_progress` hears in `finish` of the slices that are done.
     """
 
     def __init__(self, settings: WorkSettings) -> None:
         self.settings = settings
+        self.on_progress: Callable[[Progress], None] | None = None
         self._library: ModelLibrary | None = None
         self._predictor: Predictor | None = None
 
@@ -97,7 +100,13 @@ class CaseWorker:
         predictor = self._warm(self._package(loaded.volume.modality))
         volumes = (loaded.volume, *loaded.others)
         signals = SIGNALS if loaded.reference is None else ()
-        result = predictor.segment(volumes, domain=self.settings.domain, force=self.settings.force, signals=signals)
+        result = predictor.segment(
+            volumes,
+            domain=self.settings.domain,
+            force=self.settings.force,
+            signals=signals,
+            progress=self.on_progress,
+        )
         card = predictor.package.card
         staged = Path(task.staged)
         _make_folder(staged.parent)

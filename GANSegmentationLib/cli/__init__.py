@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``ganseg`` with these arguments, those of the process by default, and return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = argparse.Namespace()
+    _print_whatever_names_hold()
     try:
         code = _run_or_explain(arguments, args)
         sys.stdout.flush()
@@ -54,6 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped. No half-written file is left behind.", file=sys.stderr)
         return FAILED
+
+
+def _print_whatever_names_hold() -> None:
+    """Names of files may hold what no character set can write; they are shown with escapes, and nothing fails."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run_or_explain(arguments: Sequence[str], args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, get_args
 
-from .terminal import Subparsers, number, paragraph, print_json, print_table, warn
+from .terminal import Subparsers, number, paragraph, print_json, print_table, printable, warn
 
 if TYPE_CHECKING:
     from ..batch import BatchOptions, BatchPlan, BatchProgress, BatchSummary, CaseOutcome
@@ -177,6 +177,8 @@ def _list(plan: BatchPlan, *, as_json: bool) -> int:
 
 
 def _print(summary: BatchSummary, options: BatchOptions) -> None:
+    from ..batch.report import REPORT_HTML
+
     structures = summary.structures()
     scored = any(each.scored for each in structures)
     headers = ["structure", "cases", "mean ml", *(["scored", "Dice", "HD95 mm", "ASSD mm", "missed"] if scored else [])]
@@ -194,6 +196,7 @@ def _print(summary: BatchSummary, options: BatchOptions) -> None:
     failed = summary.of_status("failed")
     print(f"cases    {len(summary.of_status('done'))} done, {len(failed)} failed, in {summary.seconds:.1f} s")
     _print_failed(failed)
+    print(f"report   {options.output / REPORT_HTML}")
     print(f"summary  {options.output / 'summary.csv'}")
 
 
@@ -207,7 +210,7 @@ def _print_failed(failed: Sequence[CaseOutcome]) -> None:
         by_kind.setdefault((error.get("code", ""), error.get("action", "")), []).append(case)
     for (code, action), cases in by_kind.items():
         for case in cases:
-            print(f"         {case.case}: {(case.error or {}).get('message', '')} [{code}]")
+            print(f"         {printable(case.case)}: {(case.error or {}).get('message', '')} [{code}]")
         if action:
             print(f"           -> {action}")
     if any(REMOVED in (case.error or {}).get("message", "") for case in failed):
@@ -266,7 +269,7 @@ def _log(progress: BatchProgress) -> None:
 
 def _line(progress: BatchProgress) -> str:
     outcome = progress.outcome
-    place = f"[{progress.settled}/{progress.total}] {outcome.case}"
+    place = f"[{progress.settled}/{progress.total}] {printable(outcome.case)}"
     if outcome.error is not None:
         return f"{place}: failed: {outcome.error['message']} [{outcome.error['code']}]"
     volumes = ", ".join(f"{each.name} {each.volume_ml:.1f} ml" for each in outcome.segments)

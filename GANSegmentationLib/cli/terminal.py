@@ -81,6 +81,11 @@ def print_json(value: object) -> None:
     print(json.dumps(json_ready(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
+def printable(text: str) -> str:
+    """A name with escapes for line ends and control characters, which would move or recolour what a terminal shows."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
 def number(value: float | None, digits: int) -> str:
     """A number for a table; ``-`` where there is none."""
     return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
@@ -88,6 +93,7 @@ def number(value: float | None, digits: int) -> str:
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
     """Print a table on stdout; the first `text_columns` columns are flush left, the others, numbers, flush right."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in (headers, *rows)) for column in range(len(headers))]
     for row in (headers, ["-" * width for width in widths], *rows):
         cells = [

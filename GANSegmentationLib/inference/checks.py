@@ -57,7 +57,8 @@ def check_input(
     -------
     list of Warning_
         ``modality_mismatch`` (only if forced), ``modality_unknown``, ``intensity_constant``, ``intensity_8bit``,
-        ``intensity_range``, ``few_slices``, ``spacing_out_of_range``, ``domain_ignored``, ``domain_contradicts``.
+        ``intensity_range``, ``intensity_unit``, ``few_slices``, ``spacing_out_of_range``, ``domain_ignored``,
+        ``domain_contradicts``.
 
     Raises
     ------
@@ -210,6 +211,13 @@ def _check_intensity(card: Card, volume: Volume) -> Iterator[Warning_]:
         yield Warning_("intensity_constant", f"All voxels of {_called(volume)} have the same value.")
         return
     hounsfield = card.intensity.unit.upper() == "HU"
+    said = volume.facts.get("RescaleType", "").upper()
+    if hounsfield and said not in ("", "HU", "US"):  # US is unspecified, and found in plain CT
+        yield Warning_(
+            "intensity_unit",
+            f"T{_called(volume)[1:]} says that its values are {said}, not Hounsfield units: it may be a map computed "
+            "from spectral CT.",
+        )
     facts = f"The values of {_called(volume)} run from {low:g} to {high:g}"
     if hounsfield and low >= 0 and high <= 255:
         yield Warning_(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _CACHE_BYTES = 32 << 20
 _DEFAULT_BATCH = 4
 _LARGEST_BATCH = 16
+_COUNTER = ".num_batches_tracked"
+"""Of batch normalisation: a whole number that only training reads; packages may leave it out."""
 
 
 def load_network(package: Package, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -77,12 +79,20 @@ def assign_weights(network: nn.Module, weights: Mapping[str, npt.NDArray[Any]], 
     Raises
     ------
     GANSegmentationError
-        ``invalid_weights`` if some are missing, unknown or of the wrong shape; `what` names the model.
+        ``invalid_weights`` if some are missing, unknown, of the wrong shape or no floating-point numbers; `what` names
+        the model.
     """
+    whole = [name for name, array in weights.items() if array.dtype.kind != "f" and not name.endswith(_COUNTER)]
+    if whole:
+        raise GANSegmentationError(
+            "invalid_weights",
+            f"The weights of the model {what} are no floating-point numbers: {', '.join(whole[:3])}.",
+            cause="The package was quantised, or is damaged.",
+            action="Get the model again from where it came, or pack it again.",
+        )
     state = {name: _tensor(array) for name, array in weights.items()}
     for name in network.state_dict():
-        # A counter that only training reads; packages may leave it out.
-        if name.endswith(".num_batches_tracked"):
+        if name.endswith(_COUNTER):
             state.setdefault(name, torch.zeros((), dtype=torch.int64))
     try:
         network.load_state_dict(state, strict=True, assign=True)

@@ -105,11 +105,13 @@ class Result:
             "precision": self.precision,
             "batch_size": self.batch_size,
             "warnings": [{"code": warning.code, "message": str(warning)} for warning in self.warnings],
+            "slices": self.labelmap.array.shape[self.slice_axis],
             "segments": [
                 {
                     "value": segment.value,
                     "name": segment.name,
                     "volume_ml": self.volumes_ml[segment.value],
+                    "slices": self._slices_of(segment.value),
                     "removed_ml": cleaned.removed_ml.get(segment.value, 0.0),
                     "removed_pieces": cleaned.removed_pieces.get(segment.value, 0),
                     "filled_ml": cleaned.filled_ml.get(segment.value, 0.0),
@@ -117,6 +119,11 @@ class Result:
                 for segment in self.labelmap.segments
             ],
         }
+
+    def _slices_of(self, value: int) -> int:
+        """In how many of the model's slices a segment was found."""
+        slices = np.moveaxis(self.labelmap.array, self.slice_axis, 0)
+        return sum(bool((part == value).any()) for part in slices) if self.volumes_ml[value] else 0
 
 
 class Predictor:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GANSegmentationError
-from .dicom_image import ENHANCED_CLASSES, SliceHeader, Vector
+from .dicom_image import SliceHeader, Vector
+from .dicom_kind import check_belong_together, check_kind, name_of, names_of
 from .dicom_parts import COPIES, images_at_each_position, what_varies
 from .dicom_tilt import Tilt, tilt_of
 from .geometry import Geometry
@@ -62,16 +63,17 @@ def arrange(headers: Sequence[SliceHeader], *, correct_tilt: bool = False) -> St
     Raises
     ------
     GANSegmentationError
-        ``colour_image``, ``multi_frame``, ``no_position``, ``no_pixel_spacing``, ``mixed_sizes``,
-        ``mixed_frames_of_reference``, ``mixed_orientations``, ``single_slice``, ``four_dimensional``,
-        ``duplicate_slices``, ``gantry_tilt``, ``missing_slices`` or
-        ``uneven_slices``: what the series is instead of a volume, with the files that show it.
+        ``colour_image``, ``multi_frame``, ``mosaic``, ``no_position``, ``no_pixel_spacing``, ``mixed_sizes``,
+        ``mixed_frames_of_reference``, ``mixed_studies``, ``mixed_patients``, ``mixed_values``,
+        ``mixed_orientations``, ``single_slice``,
+        ``four_dimensional``, ``duplicate_slices``, ``gantry_tilt``, ``missing_slices`` or ``uneven_slices``: what the
+        series is instead of a volume, with the files that show it.
     """
     images = _without_localizers(headers)
-    _check_kind(images)
+    check_kind(images)
     axes = _common_axes(images)
     _check_one_size(images)
-    _check_one_frame_of_reference(images)
+    check_belong_together(images)
     normal = axes[:, 2]
     images, points = _sorted(images, normal)
     first = images[0].format
@@ -109,43 +111,6 @@ def _sorted(images: Sequence[SliceHeader], normal: Matrix) -> tuple[list[SliceHe
     return [images[index] for index in order], points[order]
 
 
-def _check_kind(images: Sequence[SliceHeader]) -> None:
-    """Refuses what is not a stack of single grey images with a place in the patient."""
-    for image in images:
-        form = image.format
-        if form.samples != 1 or not form.photometric.startswith("MONOCHROME"):
-            raise GANSegmentationError(
-                "colour_image",
-                f"{image.path.name} is a colour image ({form.photometric or 'unknown colours'}).",
-                cause="It is a screenshot, a report page or a map computed by a workstation, not a scan.",
-                action="Choose the series of the scan itself.",
-            )
-        if image.frame is None and (form.frames > 1 or form.sop_class in ENHANCED_CLASSES):
-            kind = ENHANCED_CLASSES.get(form.sop_class, "a multi-frame")
-            raise GANSegmentationError(
-                "multi_frame",
-                f"{image.path.name} is {kind} image with {form.frames} frame(s) and does not say where each one lies.",
-                cause="It is a film or a projection image, or its functional groups were removed.",
-                action="Choose the series of the scan itself, or export this one as single-frame DICOM.",
-            )
-    without = [image for image in images if image.position is None or image.format.orientation is None]
-    if without:
-        raise GANSegmentationError(
-            "no_position",
-            f"{_files(without)}: no position or orientation in the patient.",
-            cause="It is a screenshot, a projection image, or anonymising removed the geometry.",
-            action="Choose the series of the scan itself, or export it again with its geometry.",
-        )
-    without = [image for image in images if image.format.pixel_spacing is None]
-    if without:
-        raise GANSegmentationError(
-            "no_pixel_spacing",
-            f"{_files(without)}: no Pixel Spacing, so the size of a pixel is not known.",
-            cause="It is not a tomographic image, or anonymising removed the tag.",
-            action="Export the series again with its geometry.",
-        )
-
-
 def _check_one_size(images: Sequence[SliceHeader]) -> None:
     sizes = Counter((image.format.rows, image.format.columns) for image in images)
     spacings = {image.format.pixel_spacing for image in images}
@@ -164,27 +129,6 @@ def _check_one_size(images: Sequence[SliceHeader]) -> None:
     )
 
 
-def _check_one_frame_of_reference(images: Sequence[SliceHeader]) -> None:
-    """Positions can be compared within one frame of reference only (PS3.3 C.7.4.1).
-
-    Where every file has one of its own, an anonymiser gave them out one by one: they say nothing then.
-    """
-    counts = Counter(image.format.frame_of_reference for image in images if image.format.frame_of_reference)
-    if len(counts) <= 1 or len(counts) == len({image.path for image in images}):
-        return
-    raise GANSegmentationError(
-        "mixed_frames_of_reference",
-        f"The images of the series belong to {len(counts)} frames of reference ({_numbers_of(counts)} images), so "
-        "their positions cannot be compared.",
-        cause="The patient was moved or the table re-zeroed between parts of the series, or two scans share one.",
-        action="Put the images of each part into a folder of their own and choose one.",
-    )
-
-
-def _numbers_of(counts: Counter[str]) -> str:
-    return ", ".join(str(count) for _, count in counts.most_common())
-
-
 def _common_axes(images: Sequence[SliceHeader]) -> Matrix:
     """The 3 x 3 matrix whose columns are the unit vectors along columns index, rows index and the normal."""
     groups: dict[Vector, list[SliceHeader]] = {}
@@ -198,7 +142,7 @@ def _common_axes(images: Sequence[SliceHeader]) -> Matrix:
         else:
             groups[orientation] = [image]
     if len(groups) > 1:
-        listed = "; ".join(f"{_files(members)} along {_plane(known)}" for known, members in groups.items())
+        listed = "; ".join(f"{names_of(members)} along {_plane(known)}" for known, members in groups.items())
         raise GANSegmentationError(
             "mixed_orientations",
             f"The images of the series do not lie parallel: {len(groups)} orientations ({listed}).",
@@ -261,7 +205,7 @@ def _check_positions_differ(images: Sequence[SliceHeader], gaps: Matrix) -> None
     if len(counts) == 1 and what == COPIES:
         raise GANSegmentationError(
             "duplicate_slices",
-            f"Every image of the series is there {len(repeated)} times: {_files(repeated)} are the same, for example.",
+            f"Every image of the series is there {len(repeated)} times: {names_of(repeated)} are the same, say.",
             cause="The folder holds copies of the series, or was exported into itself.",
             action="Give the folder of one copy, or any one of its files.",
             details=", ".join(str(image.path) for image in repeated),
@@ -277,7 +221,7 @@ def _check_positions_differ(images: Sequence[SliceHeader], gaps: Matrix) -> None
         )
     raise GANSegmentationError(
         "duplicate_slices",
-        f"{len(repeated)} images lie at the same position: {_files(repeated)}" + (f" ({what})." if what else "."),
+        f"{len(repeated)} images lie at the same position: {names_of(repeated)}" + (f" ({what})." if what else "."),
         cause="A slice was copied twice, two scans share one series, or a time series is not complete.",
         action="Leave one image for each position in the folder.",
         details=", ".join(str(image.path) for image in repeated),
@@ -295,7 +239,7 @@ def _is_tilted(images: Sequence[SliceHeader], points: Matrix, heights: Matrix, n
         worst = int(np.linalg.norm(sideways - linear, axis=1).argmax())
         raise GANSegmentationError(
             "uneven_slices",
-            f"The slices are shifted sideways against each other, {images[worst].path.name} the most "
+            f"The slices are shifted sideways against each other, {name_of(images[worst])} the most "
             f"({shift[worst]:.2f} mm).",
             cause="Blocks of slices were planned separately, or two scans share one series.",
             action="Choose a series with one regular stack of slices.",
@@ -334,7 +278,7 @@ def _unevenness(
     usual = float(np.median(gaps))
     odd = np.flatnonzero(np.abs(gaps - usual) > max(STEP_TOLERANCE * usual, STEP_TOLERANCE_MM))
     listed = ", ".join(
-        f"{gaps[index]:.3f} mm between {images[index].path.name} and {images[index + 1].path.name}" for index in odd[:3]
+        f"{gaps[index]:.3f} mm between {name_of(images[index])} and {name_of(images[index + 1])}" for index in odd[:3]
     )
     more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
     multiples = gaps[odd] / usual
@@ -356,11 +300,6 @@ def _unevenness(
         "The scan has blocks of different spacing, or two scans share one series.",
         action="Choose an evenly spaced series, or resample the volume to an even grid first.",
     )
-
-
-def _files(images: Sequence[SliceHeader]) -> str:
-    names = ", ".join(image.path.name for image in images[:3])
-    return names + (f" and {len(images) - 3} more" if len(images) > 3 else "")
 
 
 def _plane(orientation: Vector) -> str:

@@ -7,6 +7,7 @@ one `ImageFormat`.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import stat
 import warnings
@@ -37,6 +38,8 @@ __all__ = ["DamagedImage", "HeaderReader", "SliceHeader", "read_facts"]
 _MEDIA_CLASS = 0x00020002
 _TRANSFER_SYNTAX = 0x00020010
 _SOP_CLASS = 0x00080016
+_PATIENT_ID = 0x00100020
+_STUDY_UID = 0x0020000D
 _SERIES_UID = 0x0020000E
 _POSITION = 0x00200032
 _ROWS = 0x00280010
@@ -46,6 +49,8 @@ _SIGNED = 0x00280103
 # Everything that an `ImageFormat` is made of: if these bytes agree, the formats agree.
 _FORMAT_TAGS = (
     _SOP_CLASS,
+    _PATIENT_ID,
+    _STUDY_UID,
     _SERIES_UID,
     _ROWS,
     _COLUMNS,
@@ -213,6 +218,8 @@ def _split(header: SliceHeader, frames: tuple[Frame, ...]) -> tuple[SliceHeader,
                 slice_spacing=frame.slice_spacing or common.slice_spacing,
                 slope=common.slope if frame.slope is None else frame.slope,
                 intercept=common.intercept if frame.intercept is None else frame.intercept,
+                says_slope=common.says_slope or frame.slope is not None,
+                says_intercept=common.says_intercept or frame.intercept is not None,
             )
         offset = None if header.pixel_offset is None else header.pixel_offset + index * size
         images.append(SliceHeader(header.path, form, frame.position, offset, size, frame=index, facts=frame.facts))
@@ -294,6 +301,12 @@ def _raw(dataset: Any, tag: int) -> bytes:
 
 def _text(dataset: Any, tag: int) -> str:
     return _as_text(_raw(dataset, tag))
+
+
+def _digest(value: bytes | None) -> str:
+    """A word for bytes that nobody is to read: the same for the same bytes but for padding."""
+    stripped = (value or b"").strip(b" \0")
+    return hashlib.blake2b(stripped, digest_size=8).hexdigest() if stripped else ""
 
 
 def _as_text(raw: bytes) -> str:
@@ -402,4 +415,8 @@ def _decode_format(
         transfer_syntax=transfer_syntax,
         big_endian=big_endian,
         lut=lut,
+        says_slope=bool(slope),
+        says_intercept=bool(intercept),
+        study_uid=text(_STUDY_UID),
+        patient=_digest(raw[_PATIENT_ID]),
     )

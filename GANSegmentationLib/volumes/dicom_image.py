@@ -55,6 +55,12 @@ class ImageFormat:
         Spacing Between Slices, mm; only used where a series has a single slice.
     slope, intercept:
         Stored value x slope + intercept = value (PS3.3 C.11.1); 1 and 0 if absent.
+    says_slope, says_intercept:
+        Whether they are there.
+    study_uid:
+        Study Instance UID; empty if absent.
+    patient:
+        A word for the Patient ID that tells patients apart and says nothing else; empty if absent.
     lut:
         The table that takes the place of slope and intercept; None for none.
     padding:
@@ -84,6 +90,10 @@ class ImageFormat:
     transfer_syntax: str
     big_endian: bool
     lut: ModalityLut | None
+    says_slope: bool = False
+    says_intercept: bool = False
+    study_uid: str = ""
+    patient: str = ""
 
     @property
     def bytes_per_image(self) -> int:
@@ -94,6 +104,11 @@ class ImageFormat:
     def is_localizer(self) -> bool:
         """Whether the image only plans a scan (PS3.3 C.8.2.1.1.1: Image Type value 3)."""
         return "LOCALIZER" in self.image_type[2:]
+
+    @property
+    def is_mosaic(self) -> bool:
+        """Whether the image is a sheet of many slices side by side, as Siemens stores functional and diffusion MR."""
+        return self.frames == 1 and "MOSAIC" in self.image_type[2:]
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,8 @@ def images_of(series: SourceSeries) -> list[SourceImage]:
             known[header.path] = str(dataset.get("SOPInstanceUID", "") or "")
             if not known[header.path]:
                 raise no_identity("SOP Instance UID")
+            if len(set(known.values())) < len(known):
+                raise no_identity("SOP Instance UID of their own", "Two files of the scan carry the same one.")
         images.append(SourceImage(header.format.sop_class, known[header.path], header.frame))
     return images
 
@@ -230,12 +232,12 @@ def _invalid_elements(template: Any) -> list[Any]:
     return invalid
 
 
-def no_identity(what: str) -> GANSegmentationError:
+def no_identity(what: str, cause: str = "Anonymising removed it.") -> GANSegmentationError:
     """The error for a scan that nothing can refer to."""
     return GANSegmentationError(
         "dicom_seg_failed",
         f"The mask cannot be written as DICOM SEG: the scan's files have no {what}, so nothing can refer to them.",
-        cause="Anonymising removed it.",
+        cause=cause,
         action="Write the mask as .seg.nrrd, or take the scan as it came from the archive.",
     )
 

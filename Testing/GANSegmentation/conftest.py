@@ -55,6 +55,17 @@ def tiny_model(tmp_path, monkeypatch) -> str:
 
 
 @pytest.fixture
+def asked(application, monkeypatch):
+    """The dialogs, which want an answer, as with a user; without a main window and the process that it brings."""
+    from Testing.slicer_host.dialogs import dialogs
+
+    monkeypatch.setattr(application, "_testing", False)
+    dialogs.clear()
+    yield dialogs
+    dialogs.clear()
+
+
+@pytest.fixture
 def logic(module, scene):
     return module.GANSegmentationLogic()
 
@@ -62,12 +73,13 @@ def logic(module, scene):
 @pytest.fixture
 def widget(module, scene, tiny_model):
     """The panel, entered; no exception may have been swallowed by a slot when the test ends."""
+    from Testing.GANSegmentation.panels import close
     from Testing.slicer_host import application, pythonqt
 
     pythonqt.slot_errors.clear()
     widget, panel = application.show_panel(module)
     yield widget
-    widget.exit()
-    widget.cleanup()
-    panel.deleteLater()
+    close(widget, panel)
+    running = application.start()
+    running.sendPostedEvents(None, 52)  # QEvent::DeferredDelete: without an event loop it would stay, and listen
     assert not pythonqt.slot_errors

@@ -213,7 +213,7 @@ def test_compare_refuses_another_grid(logic, border, tiny_model):
     assert caught.value.code == "geometry_mismatch"
 
 
-def test_the_scores_become_a_table_with_empty_cells_for_what_is_undefined(logic, border, tiny_model, reference_labels):
+def test_the_scores_become_a_table_that_tells_infinite_from_undefined(logic, border, tiny_model, reference_labels):
     node = logic.process(border.addVolumeNode(tiny_scan()), tiny_model)
     empty = slicer.util.addVolumeFromArray(
         np.zeros_like(reference_labels), ijkToRAS=AXIAL.index_to_ras, nodeClassName="vtkMRMLLabelMapVolumeNode"
@@ -222,8 +222,9 @@ def test_the_scores_become_a_table_with_empty_cells_for_what_is_undefined(logic,
     columns = {table.GetColumnName(i): i for i in range(table.GetNumberOfColumns())}
     assert table.GetNumberOfRows() == 1
     assert table.GetValue(0, columns["name"]).ToString() == "Liver"
-    assert table.GetValue(0, columns["status"]).ToString() == "reference_empty"
-    assert table.GetValue(0, columns["hd_mm"]).ToString() == ""
+    assert table.GetValue(0, columns["status"]).ToString() == "not in the reference"
+    assert table.GetValue(0, columns["hd_mm"]).ToString() == "inf"
+    assert table.GetValue(0, columns["rvd"]).ToString() == "nan"
     assert float(table.GetValue(0, columns["dice"]).ToString()) == 0.0
     assert "chaos" not in columns
 

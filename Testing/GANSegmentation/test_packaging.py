@@ -69,7 +69,7 @@ def test_the_lists_hold_presets_typing_marker_and_panel():
     data = set(lists["GANSegmentation_LIBRARY_DATA"])
     assert {f"GANSegmentationLib/training/presets/{path.name}" for path in presets} <= data
     assert "GANSegmentationLib/py.typed" in data
-    assert "GANSegmentationPanel/scene.py" in lists["GANSegmentation_MODULE_SCRIPTS"]
+    assert "GANSegmentationPanel/scene/__init__.py" in lists["GANSegmentation_MODULE_SCRIPTS"]
     assert "GANSegmentationPanel/__init__.py" in lists["GANSegmentation_MODULE_SCRIPTS"]
     assert "Resources/UI/GANSegmentation.ui" in lists["GANSegmentation_RESOURCES"]
     assert not any("__pycache__" in file for files in lists.values() for file in files)
@@ -81,7 +81,7 @@ def small_project(folder: Path) -> Path:
         for file in files:
             inside = (
                 folder / "GANSegmentation"
-                if file.startswith(("GANSegmentation.py", "GANSegmentationPanel"))
+                if file.startswith(("GANSegmentation.py", "GANSegmentationPanel", "Scripts"))
                 else folder
             )
             (inside / file).parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ def volume_node(scene, series):
     for file in sorted(heights, key=heights.__getitem__):
         names.InsertNextValue(file)
     node = slicer.modules.volumes.logic().AddArchetypeVolume(names.GetValue(0), "CHAOS 3", 0, names)
-    hierarchy, item = border._hierarchyItem(node)
+    hierarchy, item = border.hierarchyItem(node)
     hierarchy.SetItemAttribute(item, "DICOM.Modality", "CT")
     return node
 

@@ -47,6 +47,12 @@ class TestFiles:
         (tmp_path / "notes.txt").write_text("no scan")
         assert names(tmp_path) == ["scan"]
 
+    def test_a_pipe_is_passed_over_and_a_link_to_nothing_is_said(self, tmp_path):
+        put(tmp_path / "scan.nrrd")
+        os.mkfifo(tmp_path / "pipe.nii.gz")  # to open it would wait for ever
+        (tmp_path / "gone.nrrd").symlink_to(tmp_path / "nowhere.nrrd")
+        assert names(tmp_path) == ["gone", "scan"]
+
     def test_two_files_that_differ_by_their_ending_keep_it(self, tmp_path):
         for name in ("scan.nrrd", "scan.nii.gz", "other.nrrd"):
             put(tmp_path / name)

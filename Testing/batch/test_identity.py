@@ -158,7 +158,7 @@ def everything(output: Path, said: str) -> bytes:
 def ganseg_batch(monkeypatch, tiny_package, capfd) -> Callable[..., str]:
     """Runs the command in this process; what it said on stdout and stderr."""
     monkeypatch.setattr(
-        runner, "_engine", lambda options, folder: InlineEngine(WorkSettings(str(tiny_package), device="cpu"))
+        runner, "_engine", lambda options, folder, slices: InlineEngine(WorkSettings(str(tiny_package), device="cpu"))
     )
 
     def run(*arguments: object) -> str:

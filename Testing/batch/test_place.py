@@ -111,7 +111,9 @@ class TestFullDisk:
     def test_the_command_ends_with_exit_code_1_and_says_what_to_do(self, options, full, monkeypatch, capsys):
         full["masks"] = 1
         monkeypatch.setattr(
-            runner, "_engine", lambda options, folder: InlineEngine(WorkSettings(str(options.package), device="cpu"))
+            runner,
+            "_engine",
+            lambda options, folder, slices: InlineEngine(WorkSettings(str(options.package), device="cpu")),
         )
         command = ["batch", str(options.input), "-o", str(options.output), "--model", str(options.package)]
         assert main(command) == 1

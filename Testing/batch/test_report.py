@@ -17,7 +17,6 @@ from GANSegmentationLib.batch.attention import attention
 from GANSegmentationLib.batch.distributions import distributions
 from GANSegmentationLib.batch.outcome import CaseOutcome, SegmentOutcome, failed
 from GANSegmentationLib.batch.report import REPORT_HTML, write_report
-from GANSegmentationLib.batch.report_cards import without_folders
 from GANSegmentationLib.batch.sheets import SHEETS_FOLDER, read_sheet
 from GANSegmentationLib.batch.summary import BatchSummary
 from GANSegmentationLib.errors import GANSegmentationError
@@ -88,11 +87,14 @@ class TestPage:
         write_report(BatchSummary({}, cases, 1.0), tmp_path)
         assert "pending" in report_of(tmp_path)
 
-    def test_messages_have_files_without_their_folders(self):
-        assert without_folders("/data/a b/c/x.nii cannot be read.") == "x.nii cannot be read."
-        assert without_folders("of /a/x.nii and /b/y.nii") == "of x.nii and y.nii"
-        assert without_folders(r"D:\scans\e\x.nii is cut") == "x.nii is cut"
-        assert without_folders("1/2 of site-1/scan; 5 mm") == "1/2 of site-1/scan; 5 mm"
+    @pytest.mark.parametrize("count", [6, 70])  # dots, and histograms
+    def test_plots_and_table_count_the_same_cases(self, tmp_path, count):
+        cases = tuple(done(f"case-{index}", 100.0 + index, None if index < 2 else 0.9) for index in range(count))
+        write_report(BatchSummary({}, cases, 1.0), tmp_path)
+        document = report_of(tmp_path)
+        in_plots = [int(found) for found in re.findall(r"n = (\d+)\)?</text>", document)]
+        in_table = [int(n) for n in re.findall(r"<td>Liver</td><td>[A-Z][^<]*</td><td[^>]*>(\d+)", document)]
+        assert in_plots == in_table == [count, count - 2, count - 2]
 
 
 class TestSheets:

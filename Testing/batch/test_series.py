@@ -171,7 +171,7 @@ class TestTilt:
     def test_the_workers_are_told(self, tilted, tmp_path):
         from GANSegmentationLib.batch.runner import _engine
 
-        assert _engine(replace(tilted, correct_tilt=True), tmp_path)._settings.correct_tilt
+        assert _engine(replace(tilted, correct_tilt=True), tmp_path, None)._settings.correct_tilt
 
 
 class TestWhatIsNoScan:

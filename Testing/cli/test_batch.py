@@ -35,7 +35,7 @@ def inline(monkeypatch) -> Callable[[Callable[[Task], None]], None]:
     """Cases are done in this process, with something before each."""
 
     def use(before: Callable[[Task], None] = lambda task: None) -> None:
-        def make(options, folder):
+        def make(options, folder, slices):
             return InlineEngine(WorkSettings(str(options.package), device="cpu"), before)
 
         monkeypatch.setattr(runner, "_engine", make)
@@ -60,6 +60,7 @@ def test_a_batch_says_what_it_found_and_a_failure_is_exit_code_3(ganseg, tiny, s
     assert (rows[2][:2], rows[2][3:]) == (["Liver", "3"], ["1", "1.000", "0.0", "0.00", "0"])
     assert "3 done, 1 failed" in done.out
     assert "site-1/scan-01: The file is damaged. [damaged_file]" in done.out
+    assert f"report   {tmp_path / 'out' / 'report.html'}" in done.out
     assert "4 cases, 4 to do." in done.err
     assert "[4/4]" in done.err
     inline()

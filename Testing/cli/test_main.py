@@ -13,6 +13,7 @@ import pytest
 
 from GANSegmentationLib import __version__
 from GANSegmentationLib.cli import COMMANDS, main
+from GANSegmentationLib.cli.terminal import print_table
 from GANSegmentationLib.errors import GANSegmentationError
 
 HEAVY = {"torch", "numpy", "scipy", "SimpleITK", "pydicom", "PIL", "safetensors", "tqdm", "monai", "lightning_fabric"}
@@ -47,6 +48,21 @@ def test_a_reader_that_has_gone_hears_no_complaint(tmp_path):
     assert done.returncode == 1
     assert "[file_not_found]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_names_that_are_no_text_are_printed_with_escapes(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/scan-\xff"
+    environment = {**os.environ, "PYTHONUTF8": "0", "LC_ALL": "C.UTF-8"}
+    command = [sys.executable, "-m", "GANSegmentationLib", "series", folder, "--json"]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert done.returncode == 1
+    assert rb"scan-\udcff" in done.stderr and b"[file_not_found]" in done.stderr
+    assert "scan-" in json.loads(done.stdout)["error"]["message"]
+
+
+def test_a_table_stays_in_shape_whatever_names_hold(capsys):
+    print_table(["case", "n"], [["two\nlines \x1b[31m\u202e é", "1"]])
+    assert capsys.readouterr().out.splitlines()[2] == r"two\nlines \x1b[31m\u202e é  1"
 
 
 class TestStart:

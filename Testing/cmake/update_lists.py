@@ -26,6 +26,7 @@ def packaged_files(project: Path) -> dict[str, list[str]]:
             "GANSegmentation.py",
             *(file for file in _files(project / "GANSegmentation", "GANSegmentationPanel") if file.endswith(".py")),
         ],
+        "GANSegmentation_MODULE_FILES": list(_files(project / "GANSegmentation", "Scripts")),
     }
 
 

@@ -230,3 +230,10 @@ def test_a_warning_is_a_text_with_a_code_through_every_copy():
     for copied in (copy.deepcopy(warning), pickle.loads(pickle.dumps(warning))):
         assert copied == "There is only one slice."
         assert copied.code == "few_slices"
+
+
+@pytest.mark.parametrize(("said", "expected"), [("HU", []), ("", []), ("US", []), ("MGML", ["intensity_unit"])])
+def test_a_ct_that_says_that_its_values_are_no_hounsfield_units_is_warned_of(card, said, expected):
+    scan = volume()
+    scan = Volume(scan.array, scan.geometry, "CT", "iodine", {"RescaleType": said} if said else {})
+    assert codes(check_input(card(), [scan])) == expected

@@ -62,19 +62,21 @@ def test_weights_stored_in_half_precision_are_folded_in_single(packages):
         torch.testing.assert_close(network(image), plainly_loaded(halved)(image), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("harm", ["missing", "unknown", "shape"])
+@pytest.mark.parametrize("harm", ["missing", "unknown", "shape", "whole numbers"])
 def test_weights_that_do_not_fit_are_refused(packages, harm):
     weights = dict(packages.random(SMALL).weights())
     if harm == "missing":
         del weights["head.conv.bias"]
     elif harm == "unknown":
         weights["head.conv.scale"] = np.ones(1, np.float32)
+    elif harm == "whole numbers":
+        weights["head.conv.bias"] = weights["head.conv.bias"].astype(np.int8)
     else:
         weights["head.conv.bias"] = np.ones(7, np.float32)
     with pytest.raises(GANSegmentationError) as caught:
         load_network(packages.write(SMALL, weights))
     assert caught.value.code == "invalid_weights"
-    assert "head.conv" in caught.value.details
+    assert "head.conv" in caught.value.details + caught.value.message
 
 
 def test_the_seed_s_generator_gives_one_score(packages):

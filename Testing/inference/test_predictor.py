@@ -296,7 +296,18 @@ def test_the_facts_of_a_run_are_json(packages, ct):
     assert facts["segments"][0]["name"] == "Liver"
     assert facts["warnings"][0]["code"] == "empty_result"
     assert facts["precision"] == "float32"
+    assert facts["slices"] == 12 and facts["segments"][0]["slices"] == 0
     assert result.seconds == pytest.approx(sum(result.stages.values()))
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+def test_the_facts_count_the_slices_of_the_models_plane(packages, ct, plane):
+    result = single(packages.thresholds(100.0, slicing=SliceSpec(plane, 1, 16, 4, WINDOW))).segment([ct])
+    facts = result.to_dict()
+    axis = {"axial": 0, "coronal": 1, "sagittal": 2}[plane]
+    found = result.labelmap.array.any(axis=tuple({0, 1, 2} - {axis}))
+    assert facts["slices"] == ct.array.shape[axis]
+    assert 0 < facts["segments"][0]["slices"] == np.count_nonzero(found) < facts["slices"]
 
 
 # ------------------------------------------------------------------------------------------------ progress, cancel

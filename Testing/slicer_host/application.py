@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import tempfile
+import time
 import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,26 +24,59 @@ pythonqt.install()
 
 from PySide6 import QtCore, QtWidgets  # after install(), which patches their classes
 
-from . import scripted, widgets
-from .core import Core, start_core
+from . import scripted, services, widgets
+from .core import Core, CoreModule, start_core
+from .dialogs import dialogs
+from .dialogs import install as install_dialogs
+from .files import CoreIOManager
+from .layout import LayoutManager
 
 
 class _ModuleManager(QtCore.QObject):
     moduleAboutToBeUnloaded = QtCore.Signal(str)
 
+    def module(self, name: str) -> Any:
+        return getattr(slicer.modules, name.lower(), None)
+
+    def factoryManager(self) -> _ModuleManager:
+        return self
+
+    def loadedModuleNames(self) -> list[str]:
+        return [name for name, found in vars(slicer.modules).items() if isinstance(found, (CoreModule, HostModule))]
+
 
 class HostApplication(QtWidgets.QApplication):
-    """The little of qSlicerApplication that the module and `slicer.util` ask for. It is always in testing mode, so
-    that message boxes are logged instead of waiting for somebody."""
+    """What the module and `slicer.util` ask of qSlicerApplication.
+
+    It starts as `Slicer --testing --no-main-window`: `slicer.util` shows nothing and answers Yes by itself. A test that
+    wants the dialogs asked, a main window and views uses `with_main_window`.
+    """
 
     startupCompleted = QtCore.Signal()
 
     def start(self, core: Core) -> None:
         self.core = core
         self.temporaryPath = tempfile.mkdtemp(prefix="slicer-host-")
+        self.majorVersion, self.minorVersion, self.repositoryRevision = 5, 12, "34000"
+        self.slicerHome, self.os, self.arch = self.temporaryPath, "linux", "amd64"
+        self.restarts = 0
+        self.packages = services.Packages()
         self._module_manager = _ModuleManager()
-        settings = os.path.join(self.temporaryPath, "settings.ini")  # noqa: PTH118 - Qt wants text
-        self._settings = QtCore.QSettings(settings, QtCore.QSettings.Format.IniFormat)
+        self._options = services.CommandOptions()
+        self._testing = True
+        self._files = CoreIOManager(core)
+        self._extensions = services.ExtensionsManagerModel()
+        self._layout: LayoutManager | None = None
+        self.main_window: services.qSlicerMainWindow | None = None
+        self.setApplicationName("Slicer")
+        self.setApplicationVersion("5.12.3")
+        # No test may read or write the settings of whoever runs it.
+        QtCore.QSettings.setDefaultFormat(QtCore.QSettings.Format.IniFormat)
+        QtCore.QSettings.setPath(
+            QtCore.QSettings.Format.IniFormat, QtCore.QSettings.Scope.UserScope, self.temporaryPath
+        )
+        self.setOrganizationName("NA-MIC")
+        self._settings = QtCore.QSettings()
 
     def applicationLogic(self) -> Any:
         return self.core.application_logic
@@ -55,17 +90,48 @@ class HostApplication(QtWidgets.QApplication):
     def userSettings(self) -> QtCore.QSettings:
         return self._settings
 
-    def testingEnabled(self) -> bool:
-        return True
+    def commandOptions(self) -> services.CommandOptions:
+        return self._options
 
-    def layoutManager(self) -> None:
-        return None
+    def coreIOManager(self) -> CoreIOManager:
+        return self._files
+
+    def ioManager(self) -> CoreIOManager:
+        return self._files
+
+    def extensionsManagerModel(self) -> services.ExtensionsManagerModel:
+        return self._extensions
+
+    def testingEnabled(self) -> bool:
+        return self._testing
+
+    def layoutManager(self) -> LayoutManager | None:
+        """None without a main window, as in Slicer."""
+        return self._layout
+
+    def restart(self) -> None:
+        self.restarts += 1
 
     def pauseRender(self) -> None:
         """There is nothing to pause."""
 
     def resumeRender(self) -> None:
         """There is nothing to resume."""
+
+    @contextmanager
+    def with_main_window(self) -> Iterator[services.qSlicerMainWindow]:
+        """As started by a user: a main window and views, and dialogs that want an answer (`dialogs.answers`)."""
+        self._testing, self._options.noMainWindow = False, False
+        self._layout, self.main_window = LayoutManager(self.core), services.qSlicerMainWindow()
+        dialogs.clear()
+        try:
+            yield self.main_window
+        finally:
+            self._layout.close()
+            self.main_window.deleteLater()
+            self._layout = self.main_window = None
+            self._testing, self._options.noMainWindow = True, True
+            dialogs.clear()
 
 
 @dataclass
@@ -92,10 +158,23 @@ def start() -> HostApplication:
     application = HostApplication(["slicer-host"])
     application.start(core)
     slicer.app = application
-    slicer.util.mainWindow = lambda *_arguments, **_options: None
+    slicer.util.mainWindow = lambda *_arguments, **_options: application.main_window
     widgets.install()
     scripted.install()
+    services.install(application.packages)
+    install_dialogs()
     return application
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> bool:
+    """Let the application live until a condition holds; gives whether it did."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        QtWidgets.QApplication.processEvents(QtCore.QEventLoop.ProcessEventsFlag.AllEvents, 20)
+        time.sleep(0.005)
+    return True
 
 
 def load_module(path: Path) -> types.ModuleType:
@@ -113,8 +192,7 @@ def load_module(path: Path) -> types.ModuleType:
 def show_panel(module: types.ModuleType) -> tuple[Any, QtWidgets.QWidget]:
     """Make a module's widget in a panel of its own and enter it; gives the widget and the panel."""
     name = module.__name__
-    panel = widgets.qMRMLWidget()
-    panel.isEntered = False
+    panel = widgets.qSlicerScriptedLoadableModuleWidget()
     panel.setLayout(QtWidgets.QVBoxLayout())
     panel.setMRMLScene(slicer.mrmlScene)
     widget = getattr(module, f"{name}Widget")(panel)

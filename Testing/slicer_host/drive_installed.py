@@ -28,17 +28,19 @@ def drive(project: Path, installed: Path, model_id: str) -> dict[str, object]:
     array = np.full((6, 16, 16), -1000, np.int16)
     array[:, 2:14, 1:15] = 50
     array[1:4, 3:8, 4:7] = 150
-    widget.ui.inputVolumeSelector.setCurrentNode(slicer.util.addVolumeFromArray(array, name="CT"))
-    widget.ui.modelComboBox.setCurrentIndex(widget.ui.modelComboBox.findData(model_id))
-    widget.ui.applyButton.click()
-    node = widget.ui.outputSegmentationSelector.currentNode()
+    ui = widget.ui
+    ui.inputVolumeSelector.setCurrentNode(slicer.util.addVolumeFromArray(array, name="CT"))
+    widget.parameters.modelId = model_id
+    ui.applyButton.click()
+    application.wait_until(lambda: not ui.resultsCollapsibleButton.isHidden(), seconds=120)
+    node = ui.outputSegmentationSelector.currentNode()
     segmentation = node.GetSegmentation() if node is not None else None
     return {
         "library": GANSegmentationLib.__file__,
         "module": module.__file__,
         "ui": widget.resourcePath("UI/GANSegmentation.ui"),
-        "models": [widget.ui.modelComboBox.itemData(i) for i in range(widget.ui.modelComboBox.count)],
-        "status": widget.ui.statusLabel.text,
+        "models": [ui.modelListWidget.item(row).text() for row in range(ui.modelListWidget.count)],
+        "status": ui.resultLabel.text or ui.stageLabel.text or ui.applyButton.toolTip,
         "segments": [segmentation.GetNthSegment(i).GetName() for i in range(segmentation.GetNumberOfSegments())]
         if segmentation
         else [],

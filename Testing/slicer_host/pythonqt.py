@@ -6,13 +6,17 @@ PythonQt's ways that a scripted module relies on, and that differ from PySide6's
 - signals are connected by their C++ signature: ``button.connect("clicked(bool)", slot)``;
 - a slot gets as many arguments as it accepts; an exception in it is printed and swallowed. Here it is also kept in
   `slot_errors`, which a test asserts to be empty;
-- an attribute that a C++ object does not have cannot be set (a misspelt property is found).
+- an attribute that a C++ object does not have cannot be set (a misspelt property is found);
+- enumerations are numbers: ``item.checkState() == 2`` and ``int(qt.Qt.Checked)``.
 
-An unknown signal raises here, where PythonQt only prints.
+An unknown signal raises here, where PythonQt only prints, and so does an unknown property in a .ui file. What only
+PySide6 has is not in `qt`: `Signal`, `Slot`, `Property`.
 """
 
 from __future__ import annotations
 
+import ctypes
+import enum
 import inspect
 import os
 import sys
@@ -26,6 +30,8 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import shiboken6
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
+from . import processes
+
 slot_errors: list[BaseException] = []
 """Exceptions raised in slots since a test last cleared the list."""
 
@@ -34,6 +40,9 @@ stand_ins: dict[str, type[QtWidgets.QWidget]] = {}
 
 python_signals: dict[str, dict[str, str]] = {}
 """For stand-ins: C++ signatures that PySide6 cannot declare, and the Python signal that stands for each."""
+
+enumerations: dict[str, type[enum.IntFlag]] = {}
+"""For stand-ins: the flags that a .ui file sets by name."""
 
 _QT_MODULES = (QtCore, QtGui, QtWidgets, QtUiTools)
 # C++ virtual methods of the same name as a property; a property in their place would hide the override.
@@ -49,6 +58,7 @@ def install() -> None:
     if _installed:
         return
     _installed = True
+    _keep_none()
     qt = types.ModuleType("qt")
     for module in _QT_MODULES:
         # PySide6 makes its types when asked for: `dir` names them all, `vars` only those asked for before.
@@ -59,11 +69,23 @@ def install() -> None:
             if isinstance(member, type) and issubclass(member, QtCore.QObject):
                 _give_properties(member)
                 _give_connect(member)
+            if isinstance(member, type):
+                _make_numbers(member)
     QtCore.QObject.name = _Property("objectName", None, writable=True)
     QtCore.QObject.className = lambda self: self.metaObject().className()
     qt.QUiLoader = UiLoader
+    processes.install()
     sys.modules["qt"] = qt
     sys.modules["ctk"] = types.ModuleType("ctk")
+
+
+def _keep_none() -> None:
+    """PySide6 6.12 gives up references to None in every method that returns nothing, and to True and False in others.
+    From Python 3.12 they count no references; before, a long run would end in "deallocating None". So they get more
+    than any run can use up."""
+    if sys.version_info < (3, 12):
+        for constant in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(constant)).value += 1 << 40
 
 
 class _Property:
@@ -91,6 +113,16 @@ def _give_properties(kind: type) -> None:
             setattr(kind, described.name(), _Property(described.name(), original, writable=described.isWritable()))
 
 
+def _make_numbers(kind: type) -> None:
+    """Let the enumerations of a class equal their numbers, as PythonQt's do."""
+    for name in dir(kind):
+        found = kind.__dict__.get(name)
+        if isinstance(found, type) and issubclass(found, enum.Enum) and not issubclass(found, int):
+            found.__eq__ = lambda self, other: self.value == getattr(other, "value", other)
+            found.__hash__ = lambda self: hash(self.value)
+            found.__int__ = found.__index__ = lambda self: self.value
+
+
 def _give_connect(kind: type) -> None:
     inherited = kind.__getattribute__
 
@@ -112,8 +144,12 @@ def _give_connect(kind: type) -> None:
                 if not _set_property(self, name, list(value) if isinstance(value, tuple) else value):
                     raise AttributeError(f"the property {name} of {base.__name__} does not accept {value!r}")
                 return
-        own = isinstance(value, QtCore.SignalInstance)  # PySide6 keeps a signal on its object when first asked for it
-        if type(self).__module__.startswith("PySide6.") and not own:
+        # PySide6 keeps a signal on its object when first asked for it, and the children of a loaded form.
+        child = isinstance(value, QtCore.QObject) and value.objectName == name
+        own = isinstance(value, QtCore.SignalInstance) or child
+        # So do the stand-ins, except for what they keep for themselves.
+        stands_in = stand_ins.get(type(self).__name__) is type(self) and not name.startswith("_")
+        if (type(self).__module__.startswith("PySide6.") or stands_in) and not own:
             raise AttributeError(f"{type(self).__name__} has no property {name}, and C++ objects take no new ones")
         shiboken6.Object.__setattr__(self, name, value)
 
@@ -187,15 +223,20 @@ class UiLoader(QtUiTools.QUiLoader):
             widget = stand_ins[class_name](parent)
             widget.setObjectName(name)
             return widget
-        if class_name not in self.availableWidgets():
-            raise RuntimeError(f"the .ui file uses the widget {class_name}, which the host does not have")
         return super().createWidget(class_name, parent, name)
+
+    def _require(self, class_name: str) -> None:
+        if class_name not in stand_ins and class_name not in self.availableWidgets():
+            raise RuntimeError(f"the .ui file uses the widget {class_name}, which the host does not have")
 
     def load(self, file: QtCore.QFile, parent: Any = None) -> QtWidgets.QWidget:
         root = ElementTree.fromstring(bytes(file.readAll()))
         connections = root.find("connections")
         if connections is not None:
             root.remove(connections)
+        for described in root.iter("widget"):
+            self._require(described.get("class", ""))
+        _resolve_flags(root)
         buffer = QtCore.QBuffer()
         buffer.setData(ElementTree.tostring(root))
         buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
@@ -203,7 +244,30 @@ class UiLoader(QtUiTools.QUiLoader):
         if widget is None:
             raise RuntimeError(self.errorString())
         by_name = {child.objectName: child for child in [widget, *widget.findChildren(QtCore.QObject)]}
+        _check_properties(root, by_name)
         for wanted in connections if connections is not None else []:
             sender, signal, receiver, slot = (wanted.findtext(k) for k in ("sender", "signal", "receiver", "slot"))
             connect(by_name[sender], signal, by_name[receiver], slot)
         return widget
+
+
+def _resolve_flags(root: ElementTree.Element) -> None:
+    """Write the flags of stand-ins as numbers: a Python class cannot tell Qt the names of its flags."""
+    for widget in root.iter("widget"):
+        flags = enumerations.get(widget.get("class", ""))
+        for named in widget.findall("property/set") if flags is not None else []:
+            value = flags(0)
+            for name in (named.text or "").split("|"):
+                value |= flags[name.rpartition("::")[2]]
+            named.tag, named.text = "number", str(int(value))
+
+
+def _check_properties(root: ElementTree.Element, by_name: dict[str, Any]) -> None:
+    """Refuse properties that a class does not have; Qt would make new ones of them without a word."""
+    for described in root.iter("widget"):
+        meta = by_name[described.get("name")].metaObject()
+        for found in described.findall("property"):
+            name = found.get("name", "")
+            dynamic = found.get("stdset") == "0" or name == "buddy"
+            if not dynamic and meta.indexOfProperty(name) < 0:
+                raise RuntimeError(f"the .ui file sets {described.get('name')}.{name}, but {meta.className()} has none")

@@ -15,7 +15,7 @@ from typing import Any
 import slicer
 import slicer.util
 
-from . import parameter_node
+from . import parameter_node, parameter_types
 
 
 class ScriptedLoadableModule:
@@ -114,7 +114,13 @@ def install() -> None:
     slicer.selfTests = {}
     _add_module("i18n", tr=lambda text: text, translate=lambda _context, text: text)
     _add_module("ScriptedLoadableModule", **{kind.__name__: kind for kind in base_classes})
-    _add_module("parameterNodeWrapper", parameterNodeWrapper=parameter_node.parameterNodeWrapper)
+    annotations = ("Choice", "Decimals", "Default", "Maximum", "Minimum", "SingleStep", "Validator", "WithinRange")
+    _add_module(
+        "parameterNodeWrapper",
+        parameterNodeWrapper=parameter_node.parameterNodeWrapper,
+        SlicerParameterNamePropertyName=parameter_node.PROPERTY,
+        **{name: getattr(parameter_types, name) for name in annotations},
+    )
 
 
 def _add_module(name: str, **contents: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.volumes import find_series, read_volume
+from Testing.volumes.conftest import make_enhanced, save
 
 HEIGHTS = [0.0, 2.0, 4.0, 6.0, 8.0]
 
@@ -186,3 +187,52 @@ def test_a_single_slice_needs_its_spacing_between_slices(write_series, stored, t
     grid = read_volume(tmp_path / "with").geometry
     assert grid.size == (7, 6, 1)
     assert grid.spacing[2] == 4.0
+
+
+@pytest.mark.parametrize("lost", [{"RescaleIntercept": None}, {"RescaleSlope": None, "RescaleIntercept": None}])
+def test_a_slice_that_has_lost_its_rescale_is_refused(write_series, stored, tmp_path, lost) -> None:  # type: ignore[no-untyped-def]
+    write_series(stored, each=lambda k: lost if k == 2 else {})
+    error = refusal(tmp_path / "series")
+    assert error.code == "mixed_values"
+    assert "002.dcm" in error.message and "001.dcm" not in error.message
+
+
+def test_a_slice_without_a_rescale_that_changes_nothing_is_none(write_series, stored, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    kept = {"RescaleSlope": 1, "RescaleIntercept": 0}
+    write_series(stored, Modality="MR", each=lambda k: {} if k == 2 else kept)
+    assert np.array_equal(read_volume(tmp_path / "series").array, stored)
+
+
+def test_a_mosaic_of_slices_is_no_slice(write_series, stored, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    kind = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
+    write_series(stored[:1], Modality="MR", ImageType=kind, SpacingBetweenSlices=3)
+    assert refusal(tmp_path / "series").code == "mosaic"
+
+
+def test_images_of_two_studies_are_no_volume(write_series, stored, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    write_series(stored, each=lambda k: {"StudyInstanceUID": f"1.{1 + k // 3}"})
+    assert refusal(tmp_path / "series").code == "mixed_studies"
+    write_series(stored, into="own", each=lambda k: {"StudyInstanceUID": f"1.{1 + k}"})
+    assert read_volume(tmp_path / "own").geometry.size[2] == 5
+
+
+def test_images_of_two_patients_are_no_volume(write_series, stored, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    write_series(stored, each=lambda k: {"PatientID": f"Anna{k // 3}"})
+    error = refusal(tmp_path / "series")
+    assert error.code == "mixed_patients"
+    assert "Anna" not in str(error)
+    write_series(stored, into="padded", each=lambda k: {"PatientID": "Anna " if k else "Anna"})
+    write_series(stored, into="own", each=lambda k: {"PatientID": f"Anna{k}"})
+    for name in ("padded", "own"):
+        assert read_volume(tmp_path / name).geometry.size[2] == 5
+
+
+def test_images_of_two_modalities_are_no_volume(write_series, stored, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    write_series(stored, each=lambda k: {"Modality": "PT" if k == 2 else "CT"})
+    assert refusal(tmp_path / "series").code == "mixed_values"
+
+
+def test_frames_are_told_by_their_numbers(stored, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "series").mkdir()
+    save(make_enhanced(stored, at([0, 2, 4, 8, 10])), tmp_path / "series" / "e.dcm")
+    assert "between e.dcm (frame 3) and e.dcm (frame 4)" in refusal(tmp_path / "series").message

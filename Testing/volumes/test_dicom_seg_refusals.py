@@ -211,3 +211,11 @@ def test_a_missing_tool_fails_on_ci_and_is_skipped_elsewhere(monkeypatch: Any, v
         find_tool("no-such-validator")
     assert type(caught.value).__name__ == outcome
     assert "dicom3tools" in str(caught.value)
+
+
+def test_two_images_under_one_uid_cannot_be_referred_to(write_series: Any, stored: np.ndarray, tmp_path: Path) -> None:
+    write_series(stored, into="twins", each=lambda k: {"SOPInstanceUID": f"1.2.{max(k, 1)}"})
+    grid = read_volume(tmp_path / "twins").geometry
+    labelmap = Labelmap(np.ones(grid.shape, np.uint8), grid, (Segment(1, "Liver", (221, 130, 101)),))
+    error = refusal(labelmap, tmp_path / "mask.dcm", source=tmp_path / "twins")
+    assert error.code == "dicom_seg_failed" and "the same one" in error.cause

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from GANSegmentationLib.models import open_package
 from GANSegmentationLib.volumes import Geometry, Labelmap
 from GANSegmentationLib.volumes.exchange import load_labelmap, save_labelmap, save_volume
 from Testing.tiny_model import LIVER, tiny_scan, write_tiny_package
+from Testing.worker.requests import failure, run
 
 
 @pytest.fixture(scope="session")
@@ -22,33 +22,11 @@ def package(tmp_path_factory):
     return write_tiny_package(tmp_path_factory.mktemp("model") / "tiny-liver.ganseg")
 
 
-def never() -> bool:
-    return False
-
-
-def run(request: protocol.Message | dict[str, Any], cancel=never, **options) -> list[protocol.Message]:
-    """The events of a request; each has to survive its line."""
-    events: list[protocol.Message] = []
-    fields = request if isinstance(request, dict) else protocol.to_dict(request)
-
-    def emit(event):
-        events.append(protocol.decode(json.dumps(event, allow_nan=False)))
-        assert protocol.to_dict(events[-1]) == event
-
-    worker.handle(fields, emit, cancel, **options)
-    return events
-
-
 def segment_request(folder, package, volume=None, **fields) -> protocol.RunSegment:
     volumes = (save_volume(volume or tiny_scan(), folder, "volume0"),)
     return protocol.RunSegment(
         id="7", folder=str(folder), volumes=volumes, package=str(package), device="cpu", **fields
     )
-
-
-def failure(events) -> dict[str, str]:
-    assert isinstance(events[-1], protocol.Failed)
-    return events[-1].error
 
 
 def test_a_scan_becomes_a_labelmap_in_the_runs_folder(tmp_path, package):
@@ -69,8 +47,7 @@ def test_the_events_tell_the_run_in_order(tmp_path, package):
     assert events[0] == protocol.Started("7", "segment")
     assert isinstance(events[-1], protocol.Result)
     stages = [event.name for event in events if isinstance(event, protocol.Stage)]
-    assert stages[:2] == ["read", "load"]
-    assert "segment" in stages
+    assert stages == ["read", "load", "prepare", "segment", "postprocess", "save"]
     assert len(stages) == len(set(stages))
     done = [event for event in events if isinstance(event, protocol.Progress) and event.stage == "segment"]
     assert (done[-1].done, done[-1].total) == (6, 6)

@@ -7,6 +7,7 @@ named ``Test_Sets`` are passed over: they have no masks.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -61,11 +62,15 @@ def chaos_mr(folder: Path) -> Iterator[CaseSource]:
 
     The NIfTI files are ``image_NN.nii.gz`` and ``label_NN.nii.gz``.
     """
-    for image in sorted(folder.glob("image_*.nii.gz")):
-        number = image.name[len("image_") : -len(".nii.gz")]
-        label = folder / f"label_{number}.nii.gz"
-        files = tuple(path for path in (image, label) if path.is_file())
-        yield CaseSource(f"chaos_mr_{number}", files, partial(_nifti_case, image, label, f"chaos_mr_{number}"))
+    pattern = re.compile(r"(image|label)_(.+)\.nii(\.gz)?", re.IGNORECASE)
+    found: dict[str, dict[str, Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if match := pattern.fullmatch(path.name):
+            found.setdefault(match[2], {})[match[1].lower()] = path
+    for number, paths in found.items():
+        image, label = (paths.get(word, folder / f"{word}_{number}.nii.gz") for word in ("image", "label"))
+        name = f"chaos_mr_{number}"
+        yield CaseSource(name, tuple(paths.values()), partial(_nifti_case, image, label, name))
     yield from _sequence(folder, "T2SPIR", "", "")
 
 

@@ -25,7 +25,7 @@ def chest_xray(folder: Path) -> Iterator[CaseSource]:
 
     The two lungs become one label. 8 and 16 bit are kept as they are. Each picture is a patient's.
     """
-    for image in sorted((folder / IMAGES).glob("*.png")):
+    for image in sorted(path for path in (folder / IMAGES).glob("*") if path.suffix.lower() == ".png"):
         masks = _masks(folder, image)
         name = case_name("cxr", image.stem)
         yield CaseSource(name, (image, *(path for path in masks if path.is_file())), partial(_case, image, masks, name))

@@ -45,9 +45,9 @@ def lits(folder: Path, options: LitsOptions) -> Iterator[CaseSource]:
 
 
 def _numbered(folder: Path, word: str) -> dict[int, list[Path]]:
-    pattern = re.compile(rf"{word}-(\d+)\.nii(\.gz)?")
+    pattern = re.compile(rf"{word}-(\d+)\.nii(\.gz)?", re.IGNORECASE)
     found: dict[int, list[Path]] = {}
-    for path in sorted(folder.rglob(f"{word}-*")):
+    for path in sorted(folder.rglob("*")):
         # Some arrangements wrap each file in a folder of its name.
         if path.is_file() and (match := pattern.fullmatch(path.name)):
             found.setdefault(int(match.group(1)), []).append(path)

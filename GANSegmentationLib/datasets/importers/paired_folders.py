@@ -18,6 +18,8 @@ from .pictures import (
     PICTURE_SUFFIXES,
     case_name,
     grey_picture,
+    in_sub_folders,
+    refuse_sub_folders,
     require_alike,
     unreadable,
 )
@@ -129,6 +131,9 @@ def paired(folder: Path, options: PairedOptions) -> Iterator[CaseSource]:
         case = case_name(prefix, name)
         read = partial(_case, case, name, prefix, found, (images, masks), options, values, pattern)
         yield CaseSource(case, (*found[0], *found[1], *_data_files(found)), read)
+    deeper = in_sub_folders([images, masks], (*READ_SUFFIXES, *PICTURE_SUFFIXES))
+    if deeper:
+        yield CaseSource(case_name(prefix, "sub-folders"), tuple(deeper), partial(refuse_sub_folders, folder, deeper))
 
 
 def _by_stem(folder: Path) -> dict[str, list[Path]]:

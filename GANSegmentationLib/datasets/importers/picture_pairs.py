@@ -22,7 +22,7 @@ from ...settings import read_settings
 from .case import CaseSource, ImportedCase
 from .mask_values import MaskValues
 from .paired_folders import patient_of, patient_pattern
-from .pictures import case_name, grey_picture, unreadable
+from .pictures import case_name, grey_picture, in_sub_folders, refuse_sub_folders, unreadable
 from .registry import importer_with
 
 LISTING = "pairs.json"
@@ -106,6 +106,9 @@ def pairs(folder: Path, options: PairOptions) -> Iterator[CaseSource]:
             if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
                 name = case_name(*(word for word in (prefix, part, path.stem) if word))
                 yield CaseSource(name, (path,), partial(_foreign_case, name, prefix, path, options, values, pattern))
+    deeper = in_sub_folders([folder, *(folder / part for part in PARTS)], (".png", ".jpg", ".jpeg"))
+    if deeper:
+        yield CaseSource(case_name(prefix, "sub-folders"), tuple(deeper), partial(refuse_sub_folders, folder, deeper))
 
 
 def _listing(folder: Path) -> PairListing | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,32 @@ def require_alike(image: npt.NDArray[Any], mask: npt.NDArray[Any], path: Path) -
     """
     if image.shape != mask.shape:
         raise unreadable(path, f"its shape {mask.shape} is not the image's {image.shape}")
+
+
+def in_sub_folders(folders: Sequence[Path], suffixes: tuple[str, ...]) -> list[Path]:
+    """Files with one of the suffixes that lie deeper than in the folders themselves; hidden ones do not count."""
+    own = set(folders)
+    return sorted(
+        path
+        for folder in own
+        for path in folder.rglob("*")
+        if path.name.lower().endswith(suffixes)
+        and path.parent not in own
+        and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
+def refuse_sub_folders(folder: Path, paths: Sequence[Path]) -> NoReturn:
+    """Say that files in sub-folders would be passed over.
+
+    Raises
+    ------
+    GANSegmentationError
+        ``invalid_source``.
+    """
+    first = paths[0].relative_to(folder)
+    raise unreadable(folder, f"{len(paths)} files in sub-folders would be passed over, {first} for example")
 
 
 def case_name(*parts: str) -> str:

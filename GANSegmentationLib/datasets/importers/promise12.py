@@ -20,19 +20,25 @@ PROSTATE = {1: "Prostate"}
 @importer("promise12", PROSTATE)
 def promise12(folder: Path) -> Iterator[CaseSource]:
     """PROMISE12, the headers with their ``.raw`` files, in the folder or below it."""
-    for image in sorted(folder.rglob("Case*.mhd")):
-        if re.fullmatch(r"Case\d+", image.stem):
-            label = image.with_name(f"{image.stem}_segmentation.mhd")
-            files = (image, image.with_suffix(".raw"), label, label.with_suffix(".raw"))
-            there = tuple(path for path in files if path.is_file())
-            yield CaseSource(f"promise12_{image.stem.lower()}", there, partial(_case, image, label))
+    pattern = re.compile(r"(case\d+)(_segmentation)?\.mhd")
+    found: dict[tuple[Path, str], dict[bool, Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        match = pattern.fullmatch(path.name.lower())
+        if match and path.is_file():
+            found.setdefault((path.parent, match[1]), {})[bool(match[2])] = path
+    for (_, case), paths in found.items():
+        name = f"promise12_{case}"
+        data = [path.with_suffix(".raw") for path in paths.values()]
+        there = (*paths.values(), *(path for path in data if path.is_file()))
+        yield CaseSource(name, there, partial(_case, paths.get(False), paths.get(True), name))
 
 
-def _case(image: Path, label: Path) -> ImportedCase:
-    if not label.is_file():
-        raise unreadable(image, f"its mask {label.name} is not there")
+def _case(image: Path | None, label: Path | None, name: str) -> ImportedCase:
+    if image is None or label is None:
+        there = image or label
+        assert there is not None
+        raise unreadable(there, "its scan is not there" if image is None else "its mask is not there")
     volume = read_volume(image)
-    name = f"promise12_{image.stem.lower()}"
     return scan_case(
         name,
         volume,

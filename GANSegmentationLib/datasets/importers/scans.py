@@ -80,7 +80,17 @@ def labels_on_grid(volume: Volume, path: Path, read: Callable[[npt.NDArray[Any],
     """
     stored = read_labelmap(path)
     labelmap = Labelmap(read(stored.array, path), stored.geometry)
+    if _is_turned(stored.geometry, volume.geometry):
+        raise unreadable(path, "its axes are those of its scan in another order, and its header does not say so")
     return on_grid(labelmap, volume.geometry, path)
+
+
+def _is_turned(mask: Geometry, scan: Geometry) -> bool:
+    """Whether a mask has the numbers of voxels of its scan, but not along the same axes in the patient."""
+    if sorted(mask.shape) != sorted(scan.shape):
+        return False
+    own, others = (np.abs(grid.direction_matrix) @ np.multiply(grid.size, grid.spacing) for grid in (mask, scan))
+    return not np.allclose(own, others, rtol=1e-3)
 
 
 def on_grid(labelmap: Labelmap, geometry: Geometry, path: Path) -> Masks:

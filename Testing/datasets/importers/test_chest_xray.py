@@ -75,3 +75,10 @@ def test_a_mask_that_is_missing_soft_or_of_another_size_is_refused(damage, said:
     with pytest.raises(GANSegmentationError, match=said) as caught:
         _prepare(tmp_path / "in", tmp_path / "out")
     assert caught.value.code == "invalid_source"
+
+
+def test_a_picture_with_its_ending_in_capitals_is_found(tmp_path: Path) -> None:
+    _write(tmp_path / "in", "a", _picture(np.uint8))
+    for path in list((tmp_path / "in").rglob("a.png")):
+        path.rename(path.with_suffix(".PNG"))
+    assert [case.id for case in _prepare(tmp_path / "in", tmp_path / "out").cases] == ["cxr_a"]

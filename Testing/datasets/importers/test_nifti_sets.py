@@ -170,3 +170,34 @@ def test_a_promise12_case_without_one_of_its_files_is_named(missing: str, tmp_pa
     with pytest.raises(GANSegmentationError, match=r"Case00") as caught:
         _prepare("promise12", tmp_path / "in", tmp_path / "out")
     assert caught.value.code in ("invalid_source", "damaged_file")
+
+
+def test_names_in_capitals_are_found_too(tmp_path: Path) -> None:
+    _lits(tmp_path / "lits" / "volume-4.nii", tmp_path / "lits" / "segmentation-4.nii")
+    for path in list((tmp_path / "lits").iterdir()):
+        path.rename(path.with_name(path.name.upper()))
+    assert [case.id for case in _prepare("lits", tmp_path / "lits", tmp_path / "out").cases] == ["lits_04"]
+    image, labels = patient()
+    write_image(image, tmp_path / "promise" / "Case03.mhd", "RAS")
+    write_image((labels > 0).astype(np.uint8), tmp_path / "promise" / "Case03_segmentation.mhd", "RAS")
+    for path in list((tmp_path / "promise").glob("*.mhd")):
+        path.rename(path.with_name(path.name.upper()))
+    cases = _prepare("promise12", tmp_path / "promise", tmp_path / "prostate").cases
+    assert [case.id for case in cases] == ["promise12_case03"]
+
+
+def test_a_promise12_mask_without_its_scan_is_named(tmp_path: Path) -> None:
+    labels = (patient()[1] > 0).astype(np.uint8)
+    write_image(labels, tmp_path / "in" / "Case03_segmentation.mhd", "RAS")
+    with pytest.raises(GANSegmentationError, match=r"Case03.*its scan is not there"):
+        _prepare("promise12", tmp_path / "in", tmp_path / "out")
+
+
+def test_a_mask_whose_axes_are_exchanged_is_refused(tmp_path: Path) -> None:
+    image, labels = patient()
+    labels = np.minimum(labels, 2)[:, : image.shape[1] // 2]
+    image = image[:, : image.shape[1] // 2]
+    write_image(image, tmp_path / "in" / "volume-0.nii", "LPS")
+    write_image(np.ascontiguousarray(labels.transpose(0, 2, 1)), tmp_path / "in" / "segmentation-0.nii", "LPS")
+    with pytest.raises(GANSegmentationError, match="in another order"):
+        _prepare("lits", tmp_path / "in", tmp_path / "out")

@@ -138,3 +138,11 @@ def test_an_option_that_there_is_not_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GANSegmentationError, match="colour") as caught:
         _prepare(tmp_path, tmp_path / "out", colour="red")
     assert caught.value.code == "wrong_option"
+
+
+def test_files_in_sub_folders_are_not_passed_over_in_silence(tmp_path: Path) -> None:
+    for name in ("a.png", "site/b.png", ".cache/c.png"):
+        _write(tmp_path / "in" / "images" / name, RNG.integers(0, 250, (8, 9)).astype(np.uint8))
+        _write(tmp_path / "in" / "masks" / name, _mask(255))
+    with pytest.raises(GANSegmentationError, match=r"2 files in sub-folders .* images/site/b.png"):
+        _prepare(tmp_path / "in", tmp_path / "out")

@@ -153,3 +153,10 @@ def test_a_listing_that_makes_no_sense_is_refused(layouts_folder: Path, change, 
     with pytest.raises(GANSegmentationError, match=r"pairs\.json") as caught:
         _read(tmp_path / "pairs", tmp_path / "again")
     assert caught.value.code == "invalid_source"
+
+
+def test_pairs_in_other_folders_are_not_passed_over_in_silence(tmp_path: Path) -> None:
+    _pair(tmp_path / "in" / "train" / "a.png", IMAGE, MASK)
+    _pair(tmp_path / "in" / "site" / "b.png", IMAGE, MASK)
+    with pytest.raises(GANSegmentationError, match=r"1 files in sub-folders .* site/b.png"):
+        _read(tmp_path / "in", tmp_path / "out")
