@@ -53,7 +53,7 @@ _TESTS_OF = {
     "launching.py": ("test_process_executor", "test_process_cancel", "test_process_failures"),
     "process_executor.py": ("test_process_executor", "test_process_cancel", "test_process_failures"),
     "slicer_services.py": ("test_installing",),
-    "steps.py": ("test_panel_run", "test_logic", "test_panel_worker"),
+    "steps.py": ("test_panel_inputs", "test_panel_output", "test_panel_run", "test_logic", "test_panel_worker"),
     "worker_process.py": ("test_process_executor", "test_process_cancel", "test_process_failures"),
     "scene/nodes.py": ("test_scene_volumes", "test_scene_segmentations", "test_scene_output"),
     "scene/comparison.py": ("test_scene_comparison", "test_panel_comparison"),
