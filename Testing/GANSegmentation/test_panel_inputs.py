@@ -236,3 +236,18 @@ def test_a_name_with_markup_is_shown_as_it_is():
 
     assert plain("CT a & b") == "CT a & b"
     assert plain('<img src="//host/x">\nb') == "<p>&lt;img src=&quot;//host/x&quot;&gt;<br>b</p>"
+
+
+def test_the_seconds_of_a_sequence_are_those_of_all_frames(widget, border, sequences):
+    from GANSegmentationPanel.options import SegmentOptions
+
+    volume_node, seconds = add_sequence(3), []
+    job = widget.logic.start(
+        volume_node,
+        "tiny-liver",
+        options=SegmentOptions(allFrames=True),
+        onEvent=lambda event: seconds.append(event.result["seconds"]) if hasattr(event, "result") else None,
+    )
+    job.wait()
+    assert len(seconds) == 3 and min(seconds) > 0
+    assert job.result().result["seconds"] == pytest.approx(sum(seconds))
