@@ -36,7 +36,7 @@ demo: $(VENV)/.installed-base  ## Segment a synthetic patient (or SCAN=folder [R
 	@$(BIN)/ganseg demo --output "$(DEMO_OUTPUT)" $(if $(SCAN),--scan "$(SCAN)") $(if $(REFERENCE),--reference "$(REFERENCE)")
 
 test: lint  ## Run every check that CI runs
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --max-worker-restart 0
 
 lint: $(VENV)/.installed-dev  ## Check style, types and the floors of the library
 	$(BIN)/ruff check $(LINTED)

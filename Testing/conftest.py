@@ -25,13 +25,31 @@ def shared_data() -> Path:
     return folder
 
 
+def _must_run(report: pytest.CollectReport | pytest.TestReport, *, real_data: bool = False) -> None:
+    """On CI, a test that is skipped for want of a package or of scans that are there has not done its duty: a failure.
+
+    The environment of `make test` has every package that a test asks for.
+    """
+    if not report.skipped or os.environ.get("CI", "").lower() not in ("1", "true", "yes"):
+        return
+    why = str(report.longrepr)
+    if "could not import" in why:
+        report.outcome = "failed"
+        report.longrepr = f"A test was skipped because a package is missing: {why}"
+    elif real_data and (PROJECT.parent / "shared" / "data").is_dir():
+        report.outcome = "failed"
+        report.longrepr = f"A real-data test was skipped although the data is here: {why}"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
-    """On CI with the real scans present, a real-data test that is skipped has not done its duty: a failure."""
     report = yield
-    on_ci = os.environ.get("CI", "").lower() in ("1", "true", "yes")
-    present = (PROJECT.parent / "shared" / "data").is_dir()
-    if report.skipped and on_ci and present and item.get_closest_marker("real_data") is not None:
-        report.outcome = "failed"
-        report.longrepr = f"A real-data test was skipped although the data is here: {report.longrepr}"
+    _must_run(report, real_data=item.get_closest_marker("real_data") is not None)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):  # type: ignore[no-untyped-def]
+    report = yield
+    _must_run(report)  # `pytest.importorskip` at the top of a file
     return report

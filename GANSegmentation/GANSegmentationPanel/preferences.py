@@ -118,10 +118,6 @@ class Preferences:
         """Whether the environment names the folder, so that choosing another one here would change nothing."""
         return bool(self._environment.get("GANSEG_MODELS"))
 
-    def childEnvironment(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """Variables for the background process, so that it finds the same models."""
-        return {**environment, "GANSEG_MODELS": str(self.modelFolder)}
-
     def lastFolder(self, kind: str) -> str:
         """The folder last used for one of `FOLDERS`; empty if there is none or it has gone."""
         _check_kind(kind)

@@ -50,7 +50,7 @@ def mask_facts(dataset: Dataset, case: Case) -> MaskFacts:
         if facts["schema"] == FACTS_SCHEMA and facts["case"]["fingerprint"] == case.fingerprint:
             return read_settings(MaskFacts, facts["masks"], code="invalid_dataset")
     except (OSError, ValueError, KeyError, TypeError, GANSegmentationError):
-        pass  # a dataset that was made otherwise
+        pass  # an older dataset has no facts, and those of another scan are not its own: they are counted again
     return _mask_facts(dataset.masks(case))
 
 

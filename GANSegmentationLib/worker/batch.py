@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -43,15 +44,17 @@ def batch(command: protocol.RunBatch, run: RunOfJob) -> dict[str, Any]:
             run.warn("names_replaced", f"{plan.renamed} names that may identify a patient were replaced.")
 
     def report(progress: BatchProgress) -> None:
-        run.emit(protocol.CaseDone(run.id, progress.outcome.to_dict()))
-        run.progress("batch", progress.settled, progress.total, progress.seconds_left)
-        run.check()
+        with uninterrupted():
+            run.emit(protocol.CaseDone(run.id, progress.outcome.to_dict()))
+            run.progress("batch", progress.settled, progress.total, progress.seconds_left)
+            run.check()
 
     def slices(progress: SliceProgress) -> None:
-        run.check()
-        run.emit(protocol.Progress(run.id, "segment", progress.done, progress.total, progress.seconds_left))
+        with uninterrupted():
+            run.check()
+            run.emit(protocol.Progress(run.id, "segment", progress.done, progress.total, progress.seconds_left))
 
-    with _interrupted_by_cancel(run):
+    with _interrupted_by_cancel(run) as uninterrupted:
         summary = run_batch(options, started=started, report=report, slices=slices)
     counts = {status: len(summary.of_status(cast(Any, status))) for status in ("done", "failed", "pending")}
     return {**counts, "seconds": summary.seconds, "summary": str(options.output / SUMMARY_CSV)}
@@ -98,18 +101,29 @@ def _listed(plan: BatchPlan) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _interrupted_by_cancel(run: RunOfJob) -> Iterator[None]:
+def _interrupted_by_cancel(run: RunOfJob) -> Iterator[Callable[[], AbstractContextManager[None]]]:
     """Within the context a cancel interrupts the batch as Ctrl-C does, in the middle of a case.
 
-    Where that cannot be done (another thread, or an application with a handler of its own for Ctrl-C), the batch stops
-    at the next slice that it hears of.
+    Gives a context for what the batch tells between slices and cases, which may raise ``cancelled``: from then on
+    nothing is interrupted any more, for the batch is writing down what is done. Where interrupting cannot be done
+    (another thread, or an application with a handler of its own for Ctrl-C), the batch stops at the next slice that it
+    hears of.
     """
     main = threading.current_thread() is threading.main_thread()
     if not (main and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
-        yield
+        yield contextlib.nullcontext
         return
     over = threading.Event()
     interrupting = threading.Lock()
+
+    @contextlib.contextmanager
+    def uninterrupted() -> Iterator[None]:
+        with interrupting:
+            try:
+                yield
+            except GANSegmentationError:
+                over.set()
+                raise
 
     def watch() -> None:
         while not over.wait(_ASK_EVERY_S):
@@ -124,7 +138,7 @@ def _interrupted_by_cancel(run: RunOfJob) -> Iterator[None]:
     watcher.start()
     try:
         try:
-            yield
+            yield uninterrupted
         finally:
             with interrupting:
                 over.set()

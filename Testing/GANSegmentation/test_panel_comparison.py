@@ -474,20 +474,21 @@ def test_cancelling_in_the_middle_shows_nothing_and_leaves_the_scene(chosen, mon
 
 # Worst slices and errors
 
-VIEWS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
+
+@pytest.fixture
+def slice_views(application, scene):
+    """The application's layout manager, with the three slice views of its conventional layout."""
+    with application.with_main_window():
+        yield application.layoutManager()
 
 
-def test_the_worst_slices_are_listed_worst_first_and_a_double_click_shows_them(application, chosen):
+def test_the_worst_slices_are_listed_worst_first_and_a_double_click_shows_them(chosen, slice_views):
     compare(chosen)
     shown = worst_of(chosen)
     assert shown[0].startswith("Liver, slice 1: Dice 0.000, 34 mm² wrong")
     assert shown[1].startswith("Liver, slice 2: Dice 0.667")
     assert len(shown) == 2
-    for name, orientation in VIEWS.items():
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode", name)
-        node.SetLayoutName(name)
-        node.SetOrientation(orientation)
-    views = [node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode") if node.GetName() in VIEWS]
+    views = [slice_views.sliceWidget(name).mrmlSliceNode() for name in slice_views.sliceViewNames()]
     assert len(views) == 3
     # Slice 1 of the missed box: rows 3 to 7, columns 4 to 6. In slice 2 rows 2 and 8 to 11 are too many.
     for row, (z, y, x) in enumerate([(1, 5, 5), (2, (2 + 8 + 9 + 10 + 11) / 5, 5)]):
@@ -498,7 +499,7 @@ def test_the_worst_slices_are_listed_worst_first_and_a_double_click_shows_them(a
             assert (place - plane[:3, 3]) @ plane[:3, 2] == pytest.approx(0, abs=1e-6)
 
 
-def test_a_segmentation_under_a_transform_is_shown_where_it_is_seen(chosen, mask, reference):
+def test_a_segmentation_under_a_transform_is_shown_where_it_is_seen(chosen, mask, reference, slice_views):
     matrix = np.eye(4)
     matrix[:3, 3] = 3, 5, 7
     transform = add_transform(matrix)
@@ -506,9 +507,7 @@ def test_a_segmentation_under_a_transform_is_shown_where_it_is_seen(chosen, mask
         node.SetAndObserveTransformNodeID(transform.GetID())
     compare(chosen)
     assert float(table_of(chosen)[0]["dice"]) == pytest.approx(expected().dice, abs=5e-5)
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode")
-    node.SetLayoutName("Red")
-    node.SetOrientation("Axial")
+    node = slice_views.sliceWidget("Red").mrmlSliceNode()
     chosen.ui.worstSlicesList.itemDoubleClicked.emit(chosen.ui.worstSlicesList.item(0))
     assert node.GetSliceOffset() == pytest.approx((GEOMETRY.index_to_ras @ (5, 5, 1, 1))[2] + 7)
 

@@ -104,7 +104,7 @@ def test_the_environment_decides_where_models_lie(preferences, tmp_path):
     assert both.modelFolderIsFixed
     chosen = preferences(modelFolder=str(tmp_path / "own"))
     assert not chosen.modelFolderIsFixed
-    assert chosen.childEnvironment({"PATH": "x"}) == {"PATH": "x", "GANSEG_MODELS": str(tmp_path / "own")}
+    assert chosen.modelFolder == tmp_path / "own"
     chosen.modelFolder = None
     assert chosen.modelFolder != tmp_path / "own"
 

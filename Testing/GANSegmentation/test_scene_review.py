@@ -63,15 +63,14 @@ def test_what_is_gone_cannot_be_accepted(border, node, case):
     assert caught.value.code == "segmentation_removed"
 
 
-def test_all_slice_views_jump_to_a_point(border):
-    views = []
-    for orientation in ("Axial", "Sagittal", "Coronal"):
-        view = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode", orientation)
-        view.SetOrientation(orientation)
-        views.append(view)
-    border.jumpToRas(np.array([12.5, -7.0, 33.25]))
-    for view in views:
-        assert [view.GetSliceToRAS().GetElement(i, 3) for i in range(3)] == pytest.approx([12.5, -7.0, 33.25])
+def test_all_slice_views_jump_to_a_point(application, border):
+    with application.with_main_window():
+        manager = application.layoutManager()
+        views = [manager.sliceWidget(name).mrmlSliceNode() for name in manager.sliceViewNames()]
+        border.jumpToRas(np.array([12.5, -7.0, 33.25]))
+        assert len(views) == 3
+        for view in views:
+            assert [view.GetSliceToRAS().GetElement(i, 3) for i in range(3)] == pytest.approx([12.5, -7.0, 33.25])
 
 
 # Errors

@@ -24,7 +24,7 @@ CASES = 10
 
 
 def test_a_killed_worker_is_replaced_and_every_case_is_done_once(tmp_path: Path, tiny_package: Path, run: Run) -> None:
-    pytest.importorskip("ray", reason="ray is not installed (the extra batch)")
+    pytest.importorskip("ray")  # the extra batch
     scans = write_scans(tmp_path / "in", CASES)
     options = BatchOptions(scans, tmp_path / "out", package=tiny_package, device="cpu", engine="ray", workers=2)
     engines: list[RayEngine] = []
@@ -53,7 +53,7 @@ def test_a_killed_worker_is_replaced_and_every_case_is_done_once(tmp_path: Path,
 def test_a_batch_on_a_cluster_that_is_killed_goes_on_with_the_rest(
     tmp_path: Path, tiny_package: Path, run: Run
 ) -> None:
-    pytest.importorskip("ray", reason="ray is not installed (the extra batch)")
+    pytest.importorskip("ray")  # the extra batch
     options = BatchOptions(
         write_scans(tmp_path / "in", 30), tmp_path / "out", package=tiny_package, device="cpu", engine="ray", workers=1
     )

@@ -117,11 +117,22 @@ def test_the_views_are_real_slice_nodes(slicer, window):
 
 
 def test_the_views_leave_nothing_behind(application, scene):
-    before = scene.GetNumberOfNodes()
+    def present():
+        return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
+
+    before = present()
     with application.with_main_window():
-        assert scene.GetNumberOfNodes() > before
-    assert scene.GetNumberOfNodesByClass("vtkMRMLSliceNode") == 0
-    assert scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode") == 0
+        assert len(present()) > len(before)
+    assert present() == before
+
+
+def test_a_view_node_that_a_test_made_does_not_meet_the_views_of_the_next(application, scene):
+    left = scene.AddNewNodeByClass("vtkMRMLSliceNode", "Red")
+    left.SetLayoutName("Red")
+    application.core.clear()
+    assert left.GetScene() is None
+    with application.with_main_window():
+        assert application.layoutManager().sliceWidget("Red").mrmlSliceNode() is not left
 
 
 # Files

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import tempfile
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ pythonqt.install()
 from PySide6 import QtCore, QtWidgets  # after install(), which patches their classes
 
 from . import scripted, services, widgets
-from .core import Core, CoreModule, start_core
+from .core import Core, CoreModule, private_folder, start_core
 from .dialogs import dialogs
 from .dialogs import install as install_dialogs
 from .files import CoreIOManager
@@ -56,7 +55,7 @@ class HostApplication(QtWidgets.QApplication):
 
     def start(self, core: Core) -> None:
         self.core = core
-        self.temporaryPath = tempfile.mkdtemp(prefix="slicer-host-")
+        self.temporaryPath = private_folder("slicer-host-")
         self.majorVersion, self.minorVersion, self.repositoryRevision = 5, 12, "34000"
         self.slicerHome, self.os, self.arch = self.temporaryPath, "linux", "amd64"
         self.restarts = 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
 import sys
 import tempfile
 import types
@@ -13,6 +16,15 @@ from typing import Any
 import slicer
 import slicer.util
 import vtk
+
+_TESTS_SINGLETONS = (
+    "vtkMRMLScriptedModuleNode",
+    "vtkMRMLSliceCompositeNode",
+    "vtkMRMLSliceDisplayNode",
+    "vtkMRMLSliceNode",
+    "vtkMRMLCameraNode",
+    "vtkMRMLViewNode",
+)
 
 
 @dataclass(frozen=True)
@@ -37,10 +49,14 @@ class Core:
     io_logics: tuple[Any, ...]
 
     def clear(self) -> None:
-        """An empty scene, as after File / Close scene, without the singleton nodes of earlier tests."""
+        """An empty scene, as after File / Close scene, without the singleton nodes of earlier tests.
+
+        A slice node that was left would have the name of the next view: MRML ends the process over the second one.
+        """
         self.scene.Clear(0)
-        for node in list(slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")):
-            self.scene.RemoveNode(node)
+        for kind in _TESTS_SINGLETONS:
+            for node in list(slicer.util.getNodesByClass(kind)):
+                self.scene.RemoveNode(node)
 
 
 class CoreModule:
@@ -84,6 +100,19 @@ def start_core() -> Core:
         setattr(modules, name.lower(), CoreModule(logic))
     slicer.modules = sys.modules["slicer.modules"] = modules
     return core
+
+
+def private_folder(prefix: str) -> str:
+    """A new folder that goes with this process."""
+    folder = tempfile.mkdtemp(prefix=prefix)
+    owner = os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:  # not with a fork of it
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder
 
 
 def _errors_to_stderr() -> None:
@@ -130,7 +159,7 @@ def _start_io(scene: Any, application: Any) -> tuple[Any, ...]:
     remote = slicer.vtkMRMLRemoteIOLogic()
     remote.SetMRMLScene(scene)
     remote.SetMRMLApplicationLogic(application)
-    remote.GetCacheManager().SetRemoteCacheDirectory(tempfile.mkdtemp(prefix="slicer-host-cache-"))
+    remote.GetCacheManager().SetRemoteCacheDirectory(private_folder("slicer-host-cache-"))
     data = slicer.vtkDataIOManagerLogic()
     data.SetMRMLScene(scene)
     data.SetMRMLApplicationLogic(application)

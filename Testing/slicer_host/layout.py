@@ -91,11 +91,18 @@ class LayoutManager:
         self.layout = layout
 
     def close(self) -> None:
-        """Take the views out of the scene; their nodes are singletons and would survive a closed scene."""
+        """Take the views and all their nodes out of the scene; those with a layout name survive a closed scene."""
         for widget in self._slices.values():
             logic = widget.sliceLogic()
-            composite, node = logic.GetSliceCompositeNode(), logic.GetSliceNode()
+            nodes = [
+                logic.GetSliceCompositeNode(),
+                logic.GetSliceNode(),
+                logic.GetSliceModelNode(),
+                logic.GetSliceModelDisplayNode(),
+                logic.GetSliceModelTransformNode(),
+            ]
             self._core.application_logic.GetSliceLogics().RemoveItem(logic)
             logic.SetMRMLScene(None)
-            for left in (composite, node):
-                self._core.scene.RemoveNode(left)
+            for node in nodes:
+                if node is not None and node.GetScene() is not None:
+                    self._core.scene.RemoveNode(node)

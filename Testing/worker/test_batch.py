@@ -80,6 +80,26 @@ def test_a_cancel_between_slices_stops_where_no_interrupt_can_be_raised(request_
     assert not any(isinstance(event, protocol.CaseDone) for event in events)
 
 
+def test_a_cancel_between_cases_does_not_interrupt_the_summary_of_what_is_done(request_, tmp_path, monkeypatch):
+    from GANSegmentationLib.batch.summary import BatchSummary
+
+    told, written, heard = RunOfJob.emit, BatchSummary.write, []
+
+    def emit(job, event):
+        told(job, event)
+        heard.append(event)
+
+    def slowly(summary, folder):
+        time.sleep(0.5)  # several times as long as the watcher waits between two looks
+        written(summary, folder)
+
+    monkeypatch.setattr(RunOfJob, "emit", emit)
+    monkeypatch.setattr(BatchSummary, "write", slowly)
+    events = run(request_, cancel=lambda: any(isinstance(event, protocol.CaseDone) for event in heard))
+    assert isinstance(events[-1], protocol.Cancelled)
+    assert (tmp_path / "masks" / "summary.csv").read_text(encoding="utf-8").count("pending") == 2
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's /proc")
 def test_a_cancel_stops_in_the_middle_of_a_case_with_its_process(request_, tmp_path, monkeypatch):
     """The process of the batch is stopped here, as one that computes for long."""

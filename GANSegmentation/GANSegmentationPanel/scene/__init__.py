@@ -24,12 +24,8 @@ from .region import (
     IndexBox,
     boxOfRoi,
     boxOfSlices,
-    cropVolume,
-    describeRegion,
     regionBox,
-    runBox,
     sliceAxis,
-    uncropLabelmap,
 )
 from .review import WorstSlice, acceptSegments, flagSegments, hideErrors, jumpToRas, setStatus, showErrors, worstSlices
 from .sample_data import loadSyntheticPatient, registerSampleData
@@ -68,8 +64,6 @@ __all__ = [
     "checkOutput",
     "collectScores",
     "contentStamp",
-    "cropVolume",
-    "describeRegion",
     "exportSegmentation",
     "flagSegments",
     "frameVolume",
@@ -92,7 +86,6 @@ __all__ = [
     "regionBox",
     "registerSampleData",
     "removeNode",
-    "runBox",
     "scoreOf",
     "segmentFromNode",
     "segmentsOf",
@@ -104,7 +97,6 @@ __all__ = [
     "sliceAxis",
     "sourceFiles",
     "statusTexts",
-    "uncropLabelmap",
     "volumeFromNode",
     "whyNoDicomSeg",
     "worstSlices",

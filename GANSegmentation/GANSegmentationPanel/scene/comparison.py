@@ -59,10 +59,6 @@ class ComparisonJob:
     reference: Labelmap
     pairs: tuple[SegmentPair, ...]
 
-    def valueOf(self, pair: SegmentPair) -> int:
-        """The label value of a pair."""
-        return self.pairs.index(pair) + 1
-
 
 @dataclass(frozen=True, eq=False)
 class Comparison:

@@ -1,8 +1,7 @@
 """Which part of a volume is segmented: the box of a region of interest, a range of slices.
 
-A region limits what is written, see `writeLabelmap`. What the model is shown is wider where it helps: `runBox` has
-whole slices, because a network that was trained on whole slices finds less in a cut-out of other scale, and the
-neighbouring slices of models that look at several at once.
+A region limits what is written, see `writeLabelmap`. What the model is shown is wider where it helps, which the worker
+decides: whole slices, and the neighbouring slices of models that look at several at once.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import slicer.util
 from slicer.i18n import tr as _
 
 from GANSegmentationLib.errors import GANSegmentationError
-from GANSegmentationLib.volumes import LPS_TO_RAS, Geometry, Labelmap, Volume, place_on_grid
+from GANSegmentationLib.volumes import LPS_TO_RAS, Geometry
 
 from .nodes import isA, isInScene, matrixToWorld, nameOf
 
@@ -213,45 +212,6 @@ def regionBox(geometry: Geometry, *, roiNode=None, plane: str = "axial", sliceRa
         slices = boxOfSlices(geometry, plane, *sliceRange)
         box = slices if box is None else box.intersection(slices)
     return None if box == IndexBox.of(geometry) else box
-
-
-def runBox(box: IndexBox, geometry: Geometry, plane: str, neighbours: int = 1) -> IndexBox:
-    """What the model is shown for a region: whole slices, and half of its neighbours (an odd number) on either side."""
-    axis = sliceAxis(geometry, plane)
-    start, stop = [0, 0, 0], list(geometry.shape)
-    margin = max(neighbours - 1, 0) // 2
-    start[axis], stop[axis] = box.start[axis] - margin, box.stop[axis] + margin
-    return IndexBox(tuple(start), tuple(stop)).intersection(IndexBox.of(geometry))
-
-
-def describeRegion(box: IndexBox, geometry: Geometry, plane: str) -> str:
-    """What a reader should know of a run on a region, in one or two sentences."""
-    axis = sliceAxis(geometry, plane)
-    return _(
-        "Only slices {first} to {last} of {total} are segmented. The model does not see the others: what it scales "
-        "or cleans over a whole scan (intensities, largest component) may come out otherwise near the region's ends."
-    ).format(first=box.start[axis], last=box.stop[axis] - 1, total=geometry.shape[axis])
-
-
-# Voxels of regions
-
-
-def cropVolume(volume: Volume, box: IndexBox) -> Volume:
-    """The voxels of a box, not copied, exactly where they were."""
-    return Volume(
-        volume.array[box.slices], box.geometry(volume.geometry), volume.modality, volume.name, dict(volume.facts)
-    )
-
-
-def uncropLabelmap(labelmap: Labelmap, geometry: Geometry) -> Labelmap:
-    """The labels of a part on the whole grid, 0 elsewhere.
-
-    Raises
-    ------
-    GANSegmentationError
-        ``geometry_mismatch`` if the part is none of the grid.
-    """
-    return place_on_grid(labelmap, geometry)
 
 
 def indexToRas(geometry: Geometry, index) -> tuple[float, float, float]:
