@@ -412,17 +412,26 @@ set(GANSegmentation_MODULE_SCRIPTS
   GANSegmentation.py
   GANSegmentationPanel/__init__.py
   GANSegmentationPanel/diagnostics.py
-  GANSegmentationPanel/install_failures.py
-  GANSegmentationPanel/installing.py
-  GANSegmentationPanel/job.py
-  GANSegmentationPanel/job_queue.py
-  GANSegmentationPanel/jobs.py
-  GANSegmentationPanel/launching.py
+  GANSegmentationPanel/installation/__init__.py
+  GANSegmentationPanel/installation/install_failures.py
+  GANSegmentationPanel/installation/installing.py
+  GANSegmentationPanel/installation/slicer_services.py
+  GANSegmentationPanel/jobs/__init__.py
+  GANSegmentationPanel/jobs/executor.py
+  GANSegmentationPanel/jobs/job.py
+  GANSegmentationPanel/jobs/job_queue.py
+  GANSegmentationPanel/jobs/options.py
+  GANSegmentationPanel/jobs/run_folder.py
+  GANSegmentationPanel/jobs/steps.py
+  GANSegmentationPanel/logic.py
   GANSegmentationPanel/model_list.py
-  GANSegmentationPanel/options.py
+  GANSegmentationPanel/parameters.py
   GANSegmentationPanel/preferences.py
-  GANSegmentationPanel/process_executor.py
-  GANSegmentationPanel/run_folder.py
+  GANSegmentationPanel/process/__init__.py
+  GANSegmentationPanel/process/launching.py
+  GANSegmentationPanel/process/process_executor.py
+  GANSegmentationPanel/process/worker_log.py
+  GANSegmentationPanel/process/worker_process.py
   GANSegmentationPanel/scene/__init__.py
   GANSegmentationPanel/scene/comparison.py
   GANSegmentationPanel/scene/export.py
@@ -454,10 +463,6 @@ set(GANSegmentation_MODULE_SCRIPTS
   GANSegmentationPanel/sections/run.py
   GANSegmentationPanel/sections/section.py
   GANSegmentationPanel/sections/status.py
-  GANSegmentationPanel/slicer_services.py
-  GANSegmentationPanel/steps.py
-  GANSegmentationPanel/worker_log.py
-  GANSegmentationPanel/worker_process.py
   )
 
 set(GANSegmentation_MODULE_FILES

@@ -100,8 +100,8 @@ def run_a_batch(widget: Any, study: Path) -> None:
 
 def find_what_computes(widget: Any) -> None:
     """Ask it as the panel does, but in this process."""
-    from GANSegmentationPanel import steps
-    from GANSegmentationPanel.job import Job
+    from GANSegmentationPanel.jobs import steps
+    from GANSegmentationPanel.jobs.job import Job
 
     job = Job(widget.logic.executor, steps.probe)
     job.start()

@@ -34,6 +34,25 @@ def scene(application):
     application.core.clear()
 
 
+@pytest.fixture
+def border(scene):
+    """The border between nodes and the library."""
+    from GANSegmentationPanel import scene as border
+
+    return border
+
+
+@pytest.fixture
+def sequences(border):
+    """The logic that keeps the proxies of sequences at the chosen frame."""
+    import slicer
+
+    logic = slicer.vtkSlicerSequencesLogic()
+    logic.SetMRMLScene(slicer.mrmlScene)
+    yield logic
+    logic.SetMRMLScene(None)
+
+
 @pytest.fixture(scope="session")
 def module(application):
     """The module, loaded as Slicer loads it at start-up."""
@@ -83,3 +102,14 @@ def widget(module, scene, tiny_model):
     running = application.start()
     running.sendPostedEvents(None, 52)  # QEvent::DeferredDelete: without an event loop it would stay, and listen
     assert not pythonqt.slot_errors
+
+
+@pytest.fixture
+def ready(widget):
+    """The panel with a volume and the tiny model chosen, and no dialog shown yet."""
+    from Testing.GANSegmentation.panels import add_scan, choose
+    from Testing.slicer_host.dialogs import dialogs
+
+    choose(widget, add_scan(), "tiny-liver")
+    dialogs.clear()
+    return widget

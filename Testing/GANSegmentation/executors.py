@@ -13,7 +13,7 @@ from Testing.tiny_model import write_tiny_package
 @pytest.fixture
 def executors(application, tmp_path):
     """Makes executors; all are shut down at the end, and no slot may have failed or waited."""
-    from GANSegmentationPanel.process_executor import ProcessExecutor
+    from GANSegmentationPanel.process.process_executor import ProcessExecutor
 
     from Testing.slicer_host import processes, pythonqt
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import slicer
@@ -12,6 +10,7 @@ import vtk
 
 from GANSegmentationLib.volumes import Code, Labelmap, Segment, read_labelmap, write_dicom_seg
 
+pytest_plugins = ["Testing.GANSegmentation.chaos"]
 pytestmark = pytest.mark.real_data
 pytest.importorskip("highdicom")
 
@@ -25,38 +24,18 @@ LIVER = Segment(
 
 
 @pytest.fixture
-def series(shared_data) -> Path:
-    return shared_data / "liver_ct_chaos_set3"
-
-
-@pytest.fixture
-def volume_node(scene, series):
-    """CHAOS CT 3, read by Slicer's own logic from the files sorted by position, as its DICOM plugin does."""
-    from pydicom import dcmread
-
-    files = (series / "DICOM_anon").iterdir()
-    heights = {str(path): float(dcmread(path, stop_before_pixels=True).ImagePositionPatient[2]) for path in files}
-    names = vtk.vtkStringArray()
-    for file in sorted(heights, key=heights.__getitem__):
-        names.InsertNextValue(file)
-    return slicer.modules.volumes.logic().AddArchetypeVolume(names.GetValue(0), "CHAOS 3", 0, names)
-
-
-@pytest.fixture
-def truth(series) -> Labelmap:
+def truth(chaos) -> Labelmap:
     """The liver that the challenge's experts drew, from its PNG pictures."""
-    drawn = read_labelmap(series / "Ground", series=series / "DICOM_anon")
+    drawn = read_labelmap(chaos / "Ground", series=chaos / "DICOM_anon")
     return Labelmap(drawn.array, drawn.geometry, (LIVER,))
 
 
 @pytest.fixture
-def segmentation_node(volume_node, truth, series, tmp_path):
+def segmentation_node(border, chaos_node, truth, chaos, tmp_path):
     """The segmentation that the DICOM SEG of the truth holds, beside the volume."""
-    from GANSegmentationPanel import scene as border
-
-    path = write_dicom_seg(truth, tmp_path / "liver.dcm", source=series / "DICOM_anon")
-    grid = border.volumeFromNode(volume_node).geometry
-    return border.addLabelmapToSegmentation(read_labelmap(path, geometry=grid), volume_node)
+    path = write_dicom_seg(truth, tmp_path / "liver.dcm", source=chaos / "DICOM_anon")
+    grid = border.volumeFromNode(chaos_node).geometry
+    return border.addLabelmapToSegmentation(read_labelmap(path, geometry=grid), chaos_node)
 
 
 def ras_of(mask: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
@@ -87,7 +66,7 @@ def test_the_segment_has_its_voxels_name_and_colour_where_the_truth_is(segmentat
     assert np.abs(seen - expected).max() < 2e-3
 
 
-def test_the_slice_view_shows_the_segment_on_the_liver(application, volume_node, segmentation_node, truth, tmp_path):
+def test_the_slice_view_shows_the_segment_on_the_liver(application, chaos_node, segmentation_node, truth, tmp_path):
     from PIL import Image
 
     from Testing.slicer_host.render import render_segmentation
@@ -100,7 +79,7 @@ def test_the_slice_view_shows_the_segment_on_the_liver(application, volume_node,
         (tmp_path / name).mkdir()
         segmentation_node.GetDisplayNode().SetVisibility(visible)
         path, _ = render_segmentation(
-            application.core, volume_node, segmentation_node, tmp_path / name, offset_mm=offset
+            application.core, chaos_node, segmentation_node, tmp_path / name, offset_mm=offset
         )
         pictures.append(np.asarray(Image.open(path).convert("RGB")).astype(int))
     with_mask, without = pictures

@@ -22,13 +22,6 @@ OBLIQUE = Geometry(
 )
 
 
-@pytest.fixture
-def border(scene):
-    from GANSegmentationPanel import scene as border
-
-    return border
-
-
 @pytest.mark.parametrize("geometry", [AXIAL, OBLIQUE], ids=["axial", "oblique"])
 def test_process_gives_a_segmentation_on_the_volumes_grid(logic, border, tiny_model, geometry):
     scan = tiny_scan(geometry=geometry)
@@ -83,7 +76,7 @@ def test_cancelling_leaves_the_scene_as_it_was(logic, border, tiny_model):
 
 
 def test_a_wrong_modality_is_refused_and_can_be_forced(logic, border, tiny_model):
-    from GANSegmentationPanel.options import SegmentOptions
+    from GANSegmentationPanel.jobs.options import SegmentOptions
 
     volume_node = border.addVolumeNode(tiny_scan("MR"))
     with pytest.raises(GANSegmentationError) as caught:

@@ -10,39 +10,24 @@ import slicer.util
 from GANSegmentationLib.volumes import read_labelmap
 from Testing.GANSegmentation.executing import needs_proc
 from Testing.GANSegmentation.panels import choose, segmentations, shown, wait_for_end
-from Testing.GANSegmentation.test_real_scan import flipped_slices, series, volume_node  # noqa: F401 - fixtures
 from Testing.slicer_host import processes
 from Testing.slicer_host.application import wait_until
 
-pytest_plugins = ["Testing.GANSegmentation.executors"]
+pytest_plugins = ["Testing.GANSegmentation.chaos", "Testing.GANSegmentation.executors"]
 pytestmark = [pytest.mark.real_data, needs_proc]
-
-
-def reference_of(border, volume_node, series):  # noqa: F811
-    """The liver of the challenge's experts, as a labelmap node in the order of the volume's slices."""
-    found = read_labelmap(series / "Ground", series=series / "DICOM_anon")
-    labels = np.array(found.array)
-    node = slicer.util.addVolumeFromArray(
-        labels, ijkToRAS=found.geometry.index_to_ras, nodeClassName="vtkMRMLLabelMapVolumeNode"
-    )
-    if not found.geometry.matches(border.geometryFromNode(volume_node)):
-        turned = flipped_slices(node)
-        slicer.mrmlScene.RemoveNode(node)
-        node = turned
-    node.SetName("Ground")
-    return node
 
 
 def test_the_whole_way_of_a_new_user(
     module,
-    volume_node,  # noqa: F811
-    series,  # noqa: F811
+    application,
+    border,
+    chaos_node,
+    chaos_reference,
     executors,
     tmp_path,
     monkeypatch,
 ):
     """Choose, Apply, watch, cancel, Apply, compare, look at the worst slice, undo, Apply, export, save, load."""
-    from GANSegmentationPanel import scene as border
     from GANSegmentationPanel.sections.status import StatusSection
 
     monkeypatch.setenv("GANSEG_MODELS", str(tmp_path / "models"))
@@ -50,7 +35,7 @@ def test_the_whole_way_of_a_new_user(
     executor = executors(graceMs=5000)
     monkeypatch.setattr(module.GANSegmentationLogic, "_makeExecutor", lambda self: executor)
     with shown(module) as widget:
-        choose(widget, volume_node)
+        choose(widget, chaos_node)
         assert widget.ui.applyButton.enabled, widget.ui.applyButton.toolTip
 
         slices = []
@@ -66,19 +51,19 @@ def test_the_whole_way_of_a_new_user(
         (node,) = segmentations()
         assert "ml" in widget.ui.resultLabel.text
 
-        widget.ui.referenceSelector.setCurrentNode(reference_of(border, volume_node, series))
+        widget.ui.referenceSelector.setCurrentNode(chaos_reference)
         widget.ui.compareButton.click()
         wait_for_end(widget, 120)
         (scores,) = widget.comparisonSection._compared.scores
         assert scores["dice"] >= 0.95
         assert scores["hd95_mm"] <= 8.0
 
-        view = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode", "Red")
-        view.SetOrientationToAxial()
-        widget.ui.worstSlicesList.itemDoubleClicked.emit(widget.ui.worstSlicesList.item(0))
-        offset = view.GetSliceOffset()
+        with application.with_main_window():
+            view = application.layoutManager().sliceWidget("Red").mrmlSliceNode()
+            widget.ui.worstSlicesList.itemDoubleClicked.emit(widget.ui.worstSlicesList.item(0))
+            offset = view.GetSliceOffset()
         box = [0.0] * 6
-        volume_node.GetRASBounds(box)
+        chaos_node.GetRASBounds(box)
         assert box[4] <= offset <= box[5]
         assert offset != 0
 
@@ -91,7 +76,7 @@ def test_the_whole_way_of_a_new_user(
         for name in ("liver.seg.nrrd", "liver.nii.gz", "liver.dcm"):
             widget.resultsSection.exportTo(str(tmp_path / name))
             wait_for_end(widget, 60)
-            exported = read_labelmap(tmp_path / name, geometry=border.geometryFromNode(volume_node))
+            exported = read_labelmap(tmp_path / name, geometry=border.geometryFromNode(chaos_node))
             assert np.array_equal(exported.array > 0, border.labelmapFromNode(node).array > 0), name
 
         path = str(tmp_path / "scene.mrb")

@@ -25,13 +25,6 @@ pytestmark = needs_proc
 
 
 @pytest.fixture
-def border(scene):
-    from GANSegmentationPanel import scene as border
-
-    return border
-
-
-@pytest.fixture
 def panel_with(module, scene, tiny_model, monkeypatch):
     """Makes panels whose jobs run on an executor; what computes is asked only where a test is about that."""
     from GANSegmentationPanel.sections.status import StatusSection
@@ -239,7 +232,7 @@ def test_a_thousand_events_cost_the_panel_little(widget):
 
 def test_a_large_scan_is_handed_over_and_imported_in_less_than_a_second(executors, panel_with, border, monkeypatch):
     """512 x 512 x 200; the stage is on the screen meanwhile. The best of a few, for the disk is not ours alone."""
-    from GANSegmentationPanel import steps
+    from GANSegmentationPanel.jobs import steps
 
     from GANSegmentationLib.volumes import Labelmap
 

@@ -22,13 +22,6 @@ GUIDE = PROJECT / "docs" / "scripting.md"
 RUNS = 30
 
 
-@pytest.fixture
-def border(scene):
-    from GANSegmentationPanel import scene as border
-
-    return border
-
-
 @pytest.fixture(autouse=True)
 def no_dialogs(application):
     dialogs.clear()
@@ -135,7 +128,7 @@ def resident_mb() -> float:
 
 
 def test_many_runs_leave_the_scene_and_the_memory_as_they_are(logic, border, volume_node, reference_node, tiny_model):
-    from GANSegmentationPanel.options import SegmentOptions
+    from GANSegmentationPanel.jobs.options import SegmentOptions
 
     node = logic.process(volume_node, tiny_model)
     table = None

@@ -11,7 +11,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 UI = ElementTree.parse(PROJECT / "Resources" / "UI" / "GANSegmentation.ui").getroot()
 MODULE_FOLDER = PROJECT / "GANSegmentation"
-MODULE = ast.parse((MODULE_FOLDER / "GANSegmentation.py").read_text(encoding="utf-8"))
+PARAMETERS = ast.parse((MODULE_FOLDER / "GANSegmentationPanel" / "parameters.py").read_text(encoding="utf-8"))
 ICONS = PROJECT / "Resources" / "Icons"
 WIDGETS = {widget.get("name"): widget for widget in UI.iter("widget")}
 
@@ -57,7 +57,9 @@ def test_every_widget_that_the_code_names_is_there():
 
 def test_every_bound_parameter_is_one_of_the_parameter_node():
     (parameter_node,) = (
-        node for node in MODULE.body if isinstance(node, ast.ClassDef) and node.name == "GANSegmentationParameterNode"
+        node
+        for node in PARAMETERS.body
+        if isinstance(node, ast.ClassDef) and node.name == "GANSegmentationParameterNode"
     )
     parameters = {node.target.id for node in parameter_node.body if isinstance(node, ast.AnnAssign)}
     bound = named("SlicerParameterName")

@@ -20,7 +20,7 @@ from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.volumes import Labelmap, Volume
 from GANSegmentationLib.volumes.exchange import load_labelmap, load_volume
 
-from ..launching import interpreter, workerEnvironment
+from ..process.launching import interpreter, workerEnvironment
 from .nodes import removeNode
 from .volumes import addVolumeNode
 from .writing import addLabelmapToSegmentation

@@ -31,6 +31,7 @@ class AdvancedSection(Section):
         ui.idleSpinBox.connect("valueChanged(int)", self.onIdle)
         ui.releaseButton.connect("clicked(bool)", self.onRelease)
         ui.openCacheButton.connect("clicked(bool)", self.onOpenCache)
+        ui.changeCacheButton.connect("clicked(bool)", self.onChangeCache)
         ui.clearCacheButton.connect("clicked(bool)", self.onClearCache)
         ui.copyDiagnosticsButton.connect("clicked(bool)", self.onCopyDiagnostics)
 
@@ -42,6 +43,12 @@ class AdvancedSection(Section):
         setEnabled(self.ui.releaseButton, busy, _("Let go of the loaded model and the memory of the GPU."))
         setEnabled(self.ui.forceCheckBox, busy, _("Segment in spite of a modality that the model does not know."))
         self.ui.cacheFolderLabel.text = model_list.cacheSummary(self.logic.library)
+        fixed = _("The environment variable GANSEG_MODELS names the folder, and goes before a choice made here.")
+        setEnabled(
+            self.ui.changeCacheButton,
+            busy or (fixed if self.panel.preferences.modelFolderIsFixed else None),
+            _("Keep imported models in another folder, such as one that a department shares."),
+        )
         empty = None if self.logic.library.user_files() else _("No model was imported.")
         setEnabled(self.ui.clearCacheButton, busy or empty, _("Remove all imported models."))
         self.ui.versionLabel.text = _("GANSegmentation {version}").format(version=self.logic.version)
@@ -97,6 +104,19 @@ class AdvancedSection(Section):
 
         with self.errorsShown():
             model_list.openCache(self.logic.library, openFolder)
+
+    def onChangeCache(self) -> None:
+        """Look for imported models in another folder from now on; those in the old one stay there."""
+        import qt
+
+        current = str(self.logic.library.user)
+        chosen = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder of imported models"), current)
+        if not chosen:
+            return
+        with self.errorsShown():
+            self.panel.preferences.modelFolder = chosen
+            self.panel.say(_("Imported models are now in {folder}").format(folder=chosen))
+        self.panel.forgetModels()
 
     def onClearCache(self) -> None:
         """Remove all imported models, after asking."""

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from GANSegmentationLib import protocol
 from GANSegmentationLib.errors import GANSegmentationError
 
-from ..job import Job
+from ..jobs.job import Job
 from .run import clock
 from .section import Section, plain, setEnabled
 

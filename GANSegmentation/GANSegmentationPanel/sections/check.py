@@ -9,8 +9,8 @@ from slicer.i18n import tr as _
 
 from GANSegmentationLib.errors import GANSegmentationError
 
-from ..job import Job
-from ..options import SegmentOptions
+from ..jobs.job import Job
+from ..jobs.options import SegmentOptions
 from .section import Section
 
 _DELAY_MS = 400

@@ -12,9 +12,9 @@ from slicer.i18n import tr as _
 from GANSegmentationLib.errors import GANSegmentationError
 
 from .. import scene
-from ..job import Job
-from ..options import CompareOptions
-from ..steps import Compared
+from ..jobs.job import Job
+from ..jobs.options import CompareOptions
+from ..jobs.steps import Compared
 from .pairs import PairsTable
 from .section import Section, fillCheckable, setEnabled, uncheckedOf
 

@@ -33,7 +33,7 @@ class LogSection(Section):
         """Show the folder with the worker's log files."""
         import qt
 
-        from ..worker_log import logFolder
+        from ..process.worker_log import logFolder
 
         folder = logFolder()
         folder.mkdir(parents=True, exist_ok=True)

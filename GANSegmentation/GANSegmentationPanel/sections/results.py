@@ -11,8 +11,8 @@ import slicer.util
 from slicer.i18n import tr as _
 
 from .. import scene
-from ..job import Job
-from ..steps import Segmented
+from ..jobs.job import Job
+from ..jobs.steps import Segmented
 from .section import Section, setEnabled
 
 _FORMATS = (".seg.nrrd", ".nii.gz", ".nrrd", ".mha")
@@ -56,6 +56,8 @@ class ResultsSection(Section):
 
     def refresh(self) -> None:
         node = None if self.parameters is None else self.parameters.outputSegmentation
+        if self._last is not None and self._last.segmentationNode.GetScene() is None:  # its figures are of nothing now
+            self._forget()
         self.ui.resultsCollapsibleButton.visible = node is not None or self._last is not None
         busy = _("Wait until the run has ended.") if self.logic.isRunning else None
         without = busy or (_("There is no segmentation.") if node is None else None)
@@ -70,6 +72,9 @@ class ResultsSection(Section):
         setEnabled(self.ui.exportButton, without, _("Write the segmentation to a file."))
 
     def onSceneClosed(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
         self._last = None
         self.ui.resultLabel.text = ""
 

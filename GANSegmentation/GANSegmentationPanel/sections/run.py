@@ -11,8 +11,8 @@ from slicer.i18n import tr as _
 
 from GANSegmentationLib import protocol
 
-from ..job import IMPORT_STAGE, Job, JobState
-from ..options import SegmentOptions
+from ..jobs.job import IMPORT_STAGE, Job, JobState
+from ..jobs.options import SegmentOptions
 from .section import Section, setEnabled
 
 

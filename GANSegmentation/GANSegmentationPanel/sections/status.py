@@ -9,8 +9,8 @@ from slicer.i18n import tr as _
 
 from GANSegmentationLib.errors import GANSegmentationError
 
-from ..installing import Installer, State
-from ..job import Job
+from ..installation.installing import Installer, State
+from ..jobs.job import Job
 from .section import Section
 
 
@@ -19,7 +19,7 @@ class StatusSection(Section):
 
     def __init__(self, panel: Any) -> None:
         super().__init__(panel)
-        from ..slicer_services import SlicerServices
+        from ..installation.slicer_services import SlicerServices
 
         self.installer = Installer(SlicerServices(), panel.preferences)
         self.probe: dict[str, Any] | None = None

@@ -1,0 +1,1 @@
+"""What a computer lacks before it can segment, and how each of it is installed, with consent."""

@@ -1,0 +1,1 @@
+"""The background process that computes: started, spoken to, watched, and ended with its children."""
