@@ -16,7 +16,7 @@ from slicer.i18n import tr as _
 from GANSegmentationLib.errors import GANSegmentationError
 
 if TYPE_CHECKING:
-    from GANSegmentationLib.models import Card, ModelLibrary, Package
+    from GANSegmentationLib.models import Card, MetricFact, ModelLibrary, Package
     from GANSegmentationLib.models.library import Report
 
 Fit = Literal["yes", "unknown", "no"]
@@ -33,8 +33,8 @@ class ModelRow:
         As the card has them.
     modality:
         The chip: ``CT``, ``CT / MR``.
-    plane, labels, dice, licence, size:
-        In words; `dice` is empty where the card has none.
+    plane, labels, dice, briefDice, licence, size:
+        In words; `dice` and its short form for a narrow list are empty where the card has none.
     isShipped:
         A part of the program; else imported, and removable.
     isDefault:
@@ -52,6 +52,7 @@ class ModelRow:
     plane: str
     labels: str
     dice: str
+    briefDice: str
     licence: str
     size: str
     isShipped: bool
@@ -61,8 +62,13 @@ class ModelRow:
 
     @property
     def secondLine(self) -> str:
-        """Modality, plane and structures: what stands under the title."""
-        return " · ".join(part for part in (self.modality, self.plane, self.labels) if part)
+        """Modality, plane, structures and size: what stands under the title."""
+        return " · ".join(part for part in (self.modality, self.plane, self.labels, self.size) if part)
+
+    @property
+    def thirdLine(self) -> str:
+        """How good, and under which licence."""
+        return " · ".join(part for part in (self.briefDice, self.licence) if part)
 
     @property
     def toolTip(self) -> str:
@@ -122,15 +128,28 @@ def diceText(card: Card) -> str:
 
     A figure of one patient has no interval, so it comes last, whatever the split.
     """
-    figures = [fact for fact in card.metrics if fact.name.lower() == "dice"]
-    if not figures:
+    best = _bestDice(card)
+    if best is None:
         return ""
-    best = min(figures, key=lambda fact: (fact.ci95 is None, fact.split != "test"))
     if best.ci95 is None:
         return _("Dice {mean:.3f} ({split}, n = {n})").format(mean=best.mean, split=best.split, n=best.n)
     return _("Dice {mean:.3f} (95 % CI {low:.3f} to {high:.3f}; {split}, n = {n})").format(
         mean=best.mean, low=best.ci95[0], high=best.ci95[1], split=best.split, n=best.n
     )
+
+
+def briefDice(card: Card) -> str:
+    """The same figure for a narrow list: ``Dice 0.96 (0.94 to 0.97), n 6``."""
+    best = _bestDice(card)
+    if best is None:
+        return ""
+    interval = "" if best.ci95 is None else _(" ({low:.2f} to {high:.2f})").format(low=best.ci95[0], high=best.ci95[1])
+    return _("Dice {mean:.2f}{interval}, n {n}").format(mean=best.mean, interval=interval, n=best.n)
+
+
+def _bestDice(card: Card) -> MetricFact | None:
+    figures = [fact for fact in card.metrics if fact.name.lower() == "dice"]
+    return min(figures, key=lambda fact: (fact.ci95 is None, fact.split != "test"), default=None)
 
 
 def thumbnail(package: Package, size: int = 64) -> bytes:
@@ -283,6 +302,7 @@ def _row(library: ModelLibrary, package: Package, modality: str | None) -> Model
         plane=card.slicing.plane,
         labels=labels,
         dice=diceText(card),
+        briefDice=briefDice(card),
         licence=card.weights_licence,
         size=sizeText(package.size_bytes),
         isShipped=library.is_shipped(package),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -64,7 +65,8 @@ def test_models_for_the_chosen_volume_come_first_and_the_default_before_the_othe
 def test_a_row_says_modality_plane_structures_dice_licence_size_and_origin(model_list):
     """The shipped models themselves."""
     (row,) = [row for row in model_list.rows(ModelLibrary(), "CT") if row.id == "liver-ct-supervised"]
-    assert row.secondLine == "CT · axial · Liver"
+    assert row.secondLine == "CT · axial · Liver · 10.9 MB"
+    assert row.thirdLine == "Dice 0.96 (0.94 to 0.97), n 6 · CC BY-NC-SA 4.0"
     assert row.dice == "Dice 0.959 (95 % CI 0.941 to 0.971; validation, n = 6)"
     assert row.licence == "CC BY-NC-SA 4.0"
     assert row.size == "10.9 MB"
@@ -93,6 +95,9 @@ def test_a_row_says_modality_plane_structures_dice_licence_size_and_origin(model
 def test_the_dice_shown_is_the_one_that_says_most(model_list, facts, text):
     metrics = tuple(MetricFact(name, "set", split, n, mean, ci, "1") for name, split, n, mean, ci in facts)
     assert model_list.diceText(SimpleNamespace(metrics=metrics)) == text
+    brief = model_list.briefDice(SimpleNamespace(metrics=metrics))
+    assert bool(brief) == bool(text)
+    assert brief[:9] == text[:9] and brief.endswith(re.findall(r"n = (\d+)", text)[-1] if text else "")
 
 
 @pytest.mark.parametrize(

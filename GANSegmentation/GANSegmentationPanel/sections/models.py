@@ -140,15 +140,15 @@ class ModelsSection(Section):
             icon = qt.QIcon(self.panel.resourcePath("Icons/GANSegmentation.png"))
             self._add(_("Automatic"), automatic, toolTip, AUTOMATIC, icon)
         for row in model_list.search(self._rows, text):
-            self._add(row.title, row.secondLine, row.toolTip, row.id, self._icon(row))
+            self._add(row.title, f"{row.secondLine}\n{row.thirdLine}", row.toolTip, row.id, self._icon(row))
         for name, reason in self._brokenRows if not text else ():
             self._add(name, _("Cannot be used"), reason, None, qt.QIcon())
         self._isFilling = False
 
-    def _add(self, title: str, secondLine: str, toolTip: str, modelId: str | None, icon: Any) -> None:
+    def _add(self, title: str, underIt: str, toolTip: str, modelId: str | None, icon: Any) -> None:
         import qt
 
-        item = qt.QListWidgetItem(icon, f"{title}\n{secondLine}")
+        item = qt.QListWidgetItem(icon, f"{title}\n{underIt}")
         item.setData(qt.Qt.UserRole, modelId)
         item.setData(qt.Qt.UserRole + 1, title)
         item.setToolTip(plain(toolTip))

@@ -27,7 +27,10 @@ def row_text(widget, model) -> list[str]:
 
 def test_each_model_has_a_picture_a_title_and_what_it_is_for(widget, tiny_model):
     assert model_ids(widget)[0] == ""
-    assert row_text(widget, tiny_model) == ["Tiny liver", "CT · axial · Liver"]
+    title, what, figures = row_text(widget, tiny_model)
+    assert title == "Tiny liver" and what.startswith("CT · axial · Liver · ")
+    assert figures == "CC0-1.0"  # its card has no scores
+    assert row_text(widget, "liver-ct-supervised")[2] == "Dice 0.96 (0.94 to 0.97), n 6 · CC BY-NC-SA 4.0"
     item = widget.ui.modelListWidget.item(row_of(widget, tiny_model))
     assert item.icon().availableSizes()[0].width() == 96
     assert "CC0-1.0" in item.toolTip()
