@@ -399,6 +399,7 @@ class GANSegmentationLogic(ScriptedLoadableModuleLogic):
             "output": str(outputFolder),
             "references": "" if referenceFolder is None else str(referenceFolder),
             "package": str(self.library.get(modelId).path) if modelId else "",
+            "models": str(self.library.user),
             "format": fileFormat,
             "retry_failed": retryFailed,
             "device": device,

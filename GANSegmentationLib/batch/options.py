@@ -39,6 +39,8 @@ class BatchOptions:
         A folder with references in the same places; None for none.
     package:
         The model package for all cases; None chooses for each one by its modality.
+    models:
+        The folder of imported models to choose from; None for the user's own (`models.user_models_folder`).
     format:
         One of `FORMATS`.
     domain, device, force:
@@ -66,6 +68,7 @@ class BatchOptions:
     output: Path
     references: Path | None = None
     package: Path | None = None
+    models: Path | None = None
     format: str = "seg.nrrd"
     domain: str | None = None
     device: str = "auto"

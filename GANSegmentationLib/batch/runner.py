@@ -74,7 +74,7 @@ def plan_batch(options: BatchOptions) -> BatchPlan:
     Raises
     ------
     GANSegmentationError
-        As `run_batch`, before its work.
+        As `run_batch`, before its work; whether a model can be chosen is not asked.
     """
     options.check()
     check_settings(read_history(options.output / LEDGER_NAME).settings, options.settings())
@@ -107,6 +107,7 @@ def run_batch(
     GANSegmentationError
         ``wrong_use``, ``highdicom_missing``, ``dicom_source_needed`` if masks shall be DICOM and no scan is,
         ``folder_not_found``, ``no_cases``, ``batch_running``, ``batch_settings_differ``, ``damaged_ledger``;
+        ``no_model`` and ``modality_unknown`` if not a single case can have a model;
         ``write_failed`` and ``disk_full`` where no mask or ledger can be written; what the engine says no case can be
         done with. What was done until then is done.
     KeyboardInterrupt
@@ -119,6 +120,7 @@ def run_batch(
         sweep(private)
         check_settings(read_history(options.output / LEDGER_NAME).settings, settings)
         planned, found = _planned(options, pseudonym_key(private))
+        _check_models(options, found.cases)
         run = secrets.token_hex(4)
         staging = make_staging(private, run)
         if started is not None:
@@ -297,6 +299,24 @@ def _planned(options: BatchOptions, key: bytes) -> tuple[BatchPlan, FoundCases]:
     return BatchPlan(tuple(planned), found.renamed, found.without_series), found
 
 
+def _check_models(options: BatchOptions, cases: Sequence[Case]) -> None:
+    """Refuse a batch of which no case can have a model; where some can, the others fail alone."""
+    if options.package is not None or options.engine == "ray":  # a cluster has models of its own
+        return
+    from ..models import ModelLibrary
+
+    library, refusal = ModelLibrary(user=options.models), None
+    for modality in {case.modality or None for case in cases if case.problem is None}:
+        try:
+            library.choose(modality, any_modality=options.force)
+        except GANSegmentationError as error:
+            refusal = error
+        else:
+            return
+    if refusal is not None:
+        raise refusal
+
+
 def _with_sources(cases: Sequence[Case]) -> tuple[Case, ...]:
     """The cases; those that are no DICOM with the problem that their masks cannot be either."""
     problem = GANSegmentationError(
@@ -314,6 +334,7 @@ def _with_sources(cases: Sequence[Case]) -> tuple[Case, ...]:
 def _engine(options: BatchOptions, folder: Path, slices: Callable[[SliceProgress], None] | None) -> Engine:
     settings = WorkSettings(
         package="" if options.package is None else str(options.package),
+        models="" if options.models is None else str(options.models),
         domain=options.domain,
         device=options.device,
         force=options.force,

@@ -16,10 +16,12 @@ from .outcome import CaseOutcome
 class WorkSettings:
     """How cases are segmented, the same for all of a run; the fields are those of `options.BatchOptions`.
 
-    `package` is the path of a model package; empty to choose for each case by its modality.
+    `package` is the path of a model package; empty to choose for each case by its modality. `models` is the path of the
+    folder of imported models to choose from; empty for the user's own.
     """
 
     package: str = ""
+    models: str = ""
     domain: str | None = None
     device: str = "auto"
     force: bool = False

@@ -129,7 +129,7 @@ class CaseWorker:
 
         if self.settings.package:
             return open_package(self.settings.package) if self._predictor is None else self._predictor.package
-        self._library = self._library or ModelLibrary()
+        self._library = self._library or ModelLibrary(user=Path(self.settings.models) if self.settings.models else None)
         return self._library.choose(modality, any_modality=self.settings.force)
 
     def _warm(self, package: Package) -> Predictor:

@@ -146,7 +146,8 @@ class RunBatch(Run, command="run", job="batch"):
     """Segment every scan in a folder; the fields are those of `batch.BatchOptions`, and of `batch.CaseFilter`.
 
     `model` is the id of a model in the library, `package` the path of one; neither chooses for each scan by its
-    modality. With `dry_run` the cases are listed, and nothing is done.
+    modality, among the shipped models and those in the folder `models` (empty: the user's own). With `dry_run` the
+    cases are listed, and nothing is done.
     """
 
     input: str = ""
@@ -154,6 +155,7 @@ class RunBatch(Run, command="run", job="batch"):
     references: str = ""
     model: str = ""
     package: str = ""
+    models: str = ""
     format: str = "seg.nrrd"
     domain: str | None = None
     device: str = "auto"

@@ -64,15 +64,17 @@ def _options(command: protocol.RunBatch) -> BatchOptions:
     from ..batch import BatchOptions, CaseFilter
 
     package = Path(command.package) if command.package else None
+    models = Path(command.models) if command.models else None
     if command.model:
         from ..models import ModelLibrary
 
-        package = ModelLibrary().get(command.model).path
+        package = ModelLibrary(user=models).get(command.model).path
     return BatchOptions(
         input=Path(command.input),
         output=Path(command.output),
         references=Path(command.references) if command.references else None,
         package=package,
+        models=models,
         format=command.format,
         domain=command.domain,
         device=command.device,

@@ -11,10 +11,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from GANSegmentationLib.batch import plan_batch
+from GANSegmentationLib.batch import BatchOptions, plan_batch, run_batch
 from GANSegmentationLib.batch.lock import locked
 from GANSegmentationLib.batch.runner import PRIVATE_FOLDER
 from GANSegmentationLib.batch.sheets import SHEETS_FOLDER
+from GANSegmentationLib.batch.task import WorkSettings
 from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.volumes import read_labelmap, read_volume, write_volume
 from Testing.batch.conftest import events, numbered_scan, tree, write_patient, write_reference
@@ -327,3 +328,36 @@ def test_the_tables_hold_every_case(run, options, tmp_path):
     assert whole["counts"] == {"cases": 5, "done": 4, "failed": 1, "pending": 0}
     assert whole["flags"] == {"tiny": CASES[:4], "border": CASES[:4]}
     assert whole["cases"][1]["scores"][0]["chaos"]["score"] == 100.0
+
+
+# Models
+
+
+@pytest.fixture
+def mr_models(tmp_path, monkeypatch):
+    """A folder with a model for MR, which is not the user's own."""
+    monkeypatch.setenv("GANSEG_MODELS", str(tmp_path / "own"))
+    folder = tmp_path / "of the department"
+    folder.mkdir()
+    write_tiny_package(folder / "mr.ganseg", id="tiny-mr", title="Tiny MR", modalities=("MR",), default_for=("MR",))
+    return folder
+
+
+def test_a_model_is_chosen_from_the_folder_that_is_named(tmp_path, mr_models):
+    write_patient(tmp_path / "in" / "mr", Modality="MR")
+    options = BatchOptions(tmp_path / "in", tmp_path / "out", models=mr_models, device="cpu")
+    (case,) = run_batch(options).cases
+    assert (case.status, case.model) == ("done", "tiny-mr 1.0.0")
+
+
+def test_a_batch_of_which_no_case_can_have_a_model_is_refused_before_the_first(tmp_path, mr_models, run):
+    write_patient(tmp_path / "in" / "mr", Modality="MR")
+    write_patient(tmp_path / "in" / "pet", Modality="PT")
+    options = BatchOptions(tmp_path / "in", tmp_path / "out", device="cpu")
+    with pytest.raises(GANSegmentationError, match="There is no model for") as caught:
+        run(options)
+    assert caught.value.code == "no_model"
+    assert len(plan_batch(options).cases) == 2
+    run.settings = WorkSettings(models=str(mr_models), device="cpu")  # now one can, and the other fails alone
+    summary = run(replace(options, models=mr_models))
+    assert {case.case.partition("/")[0]: case.status for case in summary.cases} == {"mr": "done", "pet": "failed"}

@@ -32,15 +32,7 @@ import faults_in_scene
 import faults_in_sections
 
 PROJECT = Path(__file__).resolve().parents[3]
-COPIED = (
-    "GANSegmentation",
-    "GANSegmentationLib",
-    "Resources",
-    "Testing",
-    "pyproject.toml",
-    "CMakeLists.txt",
-    "PackagedFiles.cmake",
-)
+NOT_COPIED = ("prepared", "runs", "demo_output", "build", "dist")  # what was made here, besides hidden folders
 SUITE = ("Testing/GANSegmentation", "Testing/host")
 FORM = "Resources/UI/GANSegmentation.ui"
 
@@ -177,12 +169,13 @@ FAULTS: tuple[Fault, ...] = (
 
 def copy_tree(target: Path) -> None:
     """Copy what the tests read; caches and local runs stay."""
-    for name in COPIED:
-        source = PROJECT / name
+    for source in PROJECT.iterdir():
+        if source.name.startswith(".") or source.name in NOT_COPIED:
+            continue
         if source.is_dir():
-            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-        elif source.exists():
-            shutil.copy2(source, target / name)
+            shutil.copytree(source, target / source.name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        else:
+            shutil.copy2(source, target / source.name)
 
 
 def plant(fault: Fault, tree: Path) -> None:
@@ -216,7 +209,9 @@ def finder(fault: Fault, tree: Path, tests: Sequence[str] = (), seconds: float =
 def _failed(tests: Sequence[str], tree: Path, *options: str, seconds: float = 900) -> list[str]:
     """The tests that fail in a tree."""
     environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, *tests]
+    # The tests of this list fail wherever one of its texts is gone, which says nothing of the panel's.
+    aside = ("--ignore", "Testing/GANSegmentation/faults") if set(tests) & set(SUITE) else ()
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *aside, *options, *tests]
     try:
         done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
@@ -232,7 +227,7 @@ def _failed(tests: Sequence[str], tree: Path, *options: str, seconds: float = 90
 
 def failing_anyway(tests: Sequence[str]) -> list[str]:
     """Which tests fail without any fault: what they find proves nothing."""
-    named = sorted({test for test in tests if "::" in test})
+    named = sorted({test for test in tests if test.startswith("Testing/")})
     if not named:
         return []
     with tempfile.TemporaryDirectory(prefix="planted-") as folder:

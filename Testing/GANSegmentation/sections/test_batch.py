@@ -260,9 +260,19 @@ def test_the_chosen_model_is_used_and_without_one_the_modality_chooses(panel, ou
     panel.ui.batchOutputEdit.currentPath = str(output.with_name("by modality"))
     start(panel)
     assert asked == ["tiny-liver", None]
-    status, _found, toolTip = of(rows_of(panel), "b")  # NIfTI does not say its modality
-    assert status == "failed"
-    assert "model" in toolTip
+    # Neither NRRD nor NIfTI says its modality, and two models could be meant: no case can be done, so none is tried.
+    assert rows_of(panel) == {}
+    assert "several models could be meant" in panel.ui.stageLabel.text
+
+
+def test_the_models_are_those_of_the_folder_that_the_settings_name(panel, tmp_path, monkeypatch):
+    from GANSegmentationPanel.jobs import steps
+
+    asked = []
+    monkeypatch.setattr(steps, "batch", lambda job, request: asked.append(request) or iter(()))
+    with contextlib.suppress(Exception):  # no steps, no result
+        panel.logic.segmentFolder("in", "out")
+    assert [request["models"] for request in asked] == [str(tmp_path / "models")]
 
 
 # Progress and cancel
