@@ -432,6 +432,7 @@ set(GANSegmentation_MODULE_SCRIPTS
   GANSegmentationPanel/process/process_executor.py
   GANSegmentationPanel/process/worker_log.py
   GANSegmentationPanel/process/worker_process.py
+  GANSegmentationPanel/sample_data.py
   GANSegmentationPanel/scene/__init__.py
   GANSegmentationPanel/scene/comparison.py
   GANSegmentationPanel/scene/export.py
@@ -440,7 +441,6 @@ set(GANSegmentation_MODULE_SCRIPTS
   GANSegmentationPanel/scene/reference.py
   GANSegmentationPanel/scene/region.py
   GANSegmentationPanel/scene/review.py
-  GANSegmentationPanel/scene/sample_data.py
   GANSegmentationPanel/scene/segmentations.py
   GANSegmentationPanel/scene/sequences.py
   GANSegmentationPanel/scene/tables.py

@@ -70,9 +70,9 @@ def registerSampleData():
     from GANSegmentationPanel import makeLibraryImportable
 
     makeLibraryImportable()
-    from GANSegmentationPanel import scene
+    from GANSegmentationPanel import sample_data
 
-    scene.registerSampleData(resourcePath("Icons/SyntheticPatient.png"))
+    sample_data.registerSampleData(resourcePath("Icons/SyntheticPatient.png"))
 
 
 #

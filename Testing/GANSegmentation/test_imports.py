@@ -94,6 +94,8 @@ ours = loaded_by(lambda: application.load_module(module_file))
 assert ours <= {{"GANSegmentation", "GANSegmentationPanel", "GANSegmentationPanel.logic",
                 "GANSegmentationPanel.parameters", "GANSegmentationLib", "GANSegmentationLib.resources",
                 "GANSegmentationLib.errors"}}, ours
+ours = loaded_by(lambda: sys.modules["GANSegmentation"].registerSampleData())
+assert "GANSegmentationPanel.sample_data" in ours and "GANSegmentationLib.volumes" not in ours, ours
 ours = loaded_by(lambda: sys.modules["GANSegmentation"].GANSegmentationLogic())
 rooms = {{name.partition(".")[2].partition(".")[0] for name in ours if name.startswith("GANSegmentationLib.")}}
 assert rooms <= {{"errors", "protocol", "settings"}}, rooms

@@ -234,9 +234,9 @@ def test_the_start_of_the_application_lists_the_sample_once(module, application,
 
 
 def test_the_sample_is_registered_when_the_application_is_up(module, application, monkeypatch):
-    from GANSegmentationPanel import scene
+    from GANSegmentationPanel import sample_data
 
     registered = []
-    monkeypatch.setattr(scene, "registerSampleData", registered.append)
+    monkeypatch.setattr(sample_data, "registerSampleData", registered.append)
     module.registerSampleData()
     assert registered[0].endswith("SyntheticPatient.png")

@@ -28,7 +28,6 @@ from .region import (
     sliceAxis,
 )
 from .review import WorstSlice, acceptSegments, flagSegments, hideErrors, jumpToRas, setStatus, showErrors, worstSlices
-from .sample_data import loadSyntheticPatient, registerSampleData
 from .segmentations import BINARY_LABELMAP, labelmapFromNode
 from .sequences import SegmentationFrames, VolumeSequence, frameVolume, sequenceOf
 from .tables import areScoresOf, bindScores, metricTitles, scoreOf, showScores, statusTexts, writeScores
@@ -73,7 +72,6 @@ __all__ = [
     "hierarchyItem",
     "jumpToRas",
     "labelmapFromNode",
-    "loadSyntheticPatient",
     "makePair",
     "matchSegments",
     "metricTitles",
@@ -84,7 +82,6 @@ __all__ = [
     "planOutput",
     "prepareComparison",
     "regionBox",
-    "registerSampleData",
     "removeNode",
     "scoreOf",
     "segmentFromNode",

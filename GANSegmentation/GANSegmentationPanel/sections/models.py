@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from GANSegmentationLib.errors import GANSegmentationError
 
-from .. import model_list, scene
+from .. import model_list, sample_data
 from .section import Lock, Section, plain, setEnabled
 
 AUTOMATIC = ""
@@ -290,7 +290,7 @@ class ModelsSection(Section):
 
     def onSyntheticPatient(self) -> None:
         """Load a patient that is drawn here."""
-        self._load(_("Drawing the patient..."), lambda: scene.loadSyntheticPatient()[0])
+        self._load(_("Drawing the patient..."), lambda: sample_data.loadSyntheticPatient()[0])
 
     def onCtLiver(self) -> None:
         """Load the CT of Slicer's sample data, which does not say of itself what it is."""

@@ -164,7 +164,7 @@ FAULTS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
             "the spacing is x, y, z and not z, y, x",
         ),
     ),
-    "GANSegmentation/GANSegmentationPanel/scene/sample_data.py": (
+    "GANSegmentation/GANSegmentationPanel/sample_data.py": (
         (
             "listed-twice",
             "        listed.remove(source)\n",

@@ -258,7 +258,7 @@ def test_the_synthetic_patient_becomes_the_input(widget, monkeypatch):
         seen.append((widget.ui.sampleDataButton.enabled, widget.ui.stageLabel.text))
         return add_scan("patient"), None
 
-    monkeypatch.setattr(models.scene, "loadSyntheticPatient", load)
+    monkeypatch.setattr(models.sample_data, "loadSyntheticPatient", load)
     first, _second = widget.ui.sampleDataButton.menu().actions()
     first.trigger()
     assert seen == [(False, "Drawing the patient...")]

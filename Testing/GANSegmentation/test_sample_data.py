@@ -18,6 +18,13 @@ from GANSegmentationLib.resources import resource_path
 THUMBNAIL = str(resource_path("Icons", "SyntheticPatient.png"))
 
 
+@pytest.fixture
+def sample_data(border):
+    from GANSegmentationPanel import sample_data
+
+    return sample_data
+
+
 def sample_data_module(with_categories: bool) -> types.ModuleType:
     """Stands for Slicer's module SampleData, with the arguments it takes; 5.10 knows no titles of categories."""
     module = types.ModuleType("SampleData")
@@ -48,11 +55,11 @@ def sample_data_module(with_categories: bool) -> types.ModuleType:
 
 
 @pytest.mark.parametrize("with_categories", [True, False], ids=["5.12", "5.10"])
-def test_the_patient_is_listed_once_with_its_picture(border, monkeypatch, with_categories):
+def test_the_patient_is_listed_once_with_its_picture(sample_data, monkeypatch, with_categories):
     module = sample_data_module(with_categories)
     monkeypatch.setitem(sys.modules, "SampleData", module)
-    assert border.registerSampleData(THUMBNAIL)
-    assert border.registerSampleData(THUMBNAIL)  # the module was reloaded
+    assert sample_data.registerSampleData(THUMBNAIL)
+    assert sample_data.registerSampleData(THUMBNAIL)  # the module was reloaded
     (source,) = module.sources["GANSegmentation"]
     assert bool(module.titles) == with_categories
     with Image.open(source.thumbnailFileName) as picture:
@@ -60,16 +67,14 @@ def test_the_patient_is_listed_once_with_its_picture(border, monkeypatch, with_c
         assert np.asarray(picture.convert("L")).std() > 30
 
 
-def test_without_the_module_nothing_is_listed(border, monkeypatch):
+def test_without_the_module_nothing_is_listed(sample_data, monkeypatch):
     monkeypatch.setitem(sys.modules, "SampleData", None)
-    assert not border.registerSampleData(THUMBNAIL)
+    assert not sample_data.registerSampleData(THUMBNAIL)
 
 
 @pytest.fixture
-def small_patient(monkeypatch):
+def small_patient(sample_data, monkeypatch):
     """Three slices in the real process, in place of 62: the same program with a smaller patient."""
-    from GANSegmentationPanel.scene import sample_data
-
     small = "synthetic_patient._scan(int(sys.argv[2]), 3, 150.0)"
     program = sample_data._PROGRAM.replace("synthetic_patient.make(seed=int(sys.argv[2]))", small)
     assert program != sample_data._PROGRAM
@@ -88,21 +93,17 @@ def test_the_patient_loads_with_a_hidden_reference(border, small_patient):
     assert not reference_node.GetDisplayNode().GetVisibility()
 
 
-def test_a_process_that_fails_says_its_last_words_and_leaves_nothing(border, monkeypatch):
-    from GANSegmentationPanel.scene import sample_data
-
+def test_a_process_that_fails_says_its_last_words_and_leaves_nothing(sample_data, monkeypatch):
     monkeypatch.setattr(sample_data, "_PROGRAM", "raise MemoryError('no room for the patient')")
     size = slicer.mrmlScene.GetNumberOfNodes()
     with pytest.raises(GANSegmentationError) as caught:
-        border.loadSyntheticPatient()
+        sample_data.loadSyntheticPatient()
     assert caught.value.code == "sample_failed"
     assert "no room for the patient" in caught.value.details
     assert slicer.mrmlScene.GetNumberOfNodes() == size
 
 
-def test_a_process_that_hangs_is_ended(border, monkeypatch):
-    from GANSegmentationPanel.scene import sample_data
-
+def test_a_process_that_hangs_is_ended(sample_data, monkeypatch):
     started = []
     popen = subprocess.Popen
 
@@ -114,5 +115,5 @@ def test_a_process_that_hangs_is_ended(border, monkeypatch):
     monkeypatch.setattr(sample_data, "_PROGRAM", "import time; time.sleep(60)")
     monkeypatch.setattr(sample_data, "_LONGEST_S", 0.2)
     with pytest.raises(GANSegmentationError):
-        border.loadSyntheticPatient()
+        sample_data.loadSyntheticPatient()
     assert started[0].returncode not in (None, 0)

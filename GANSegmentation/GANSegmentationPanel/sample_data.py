@@ -1,7 +1,8 @@
 """Data to try the module with, in Slicer's module Sample Data: a drawn patient that needs no download.
 
 Slicer's own CTLiver is there too, for whoever has a network. The patient is drawn by a process of its own, for it takes
-ten seconds and the library's data sets are no part of the module.
+ten seconds and the library's data sets are no part of the module. What reads it is imported when it is wanted, for the
+entry is listed while the application starts.
 """
 
 from __future__ import annotations
@@ -11,19 +12,18 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import slicer
 import slicer.util
 from slicer.i18n import tr as _
 
 from GANSegmentationLib.errors import GANSegmentationError
-from GANSegmentationLib.volumes import Labelmap, Volume
-from GANSegmentationLib.volumes.exchange import load_labelmap, load_volume
 
-from ..process.launching import interpreter, workerEnvironment
-from .nodes import removeNode
-from .volumes import addVolumeNode
-from .writing import addLabelmapToSegmentation
+from .process.launching import interpreter, workerEnvironment
+
+if TYPE_CHECKING:
+    from GANSegmentationLib.volumes import Labelmap, Volume
 
 CATEGORY = "GANSegmentation"
 SAMPLE_NAME = "GANSegmentationSyntheticPatient"
@@ -103,14 +103,16 @@ def loadSyntheticPatient(seed: int = 0) -> tuple:
     GANSegmentationError
         ``sample_failed`` if the process fails.
     """
+    from . import scene
+
     volume, reference = _drawPatient(seed)
-    volumeNode = addVolumeNode(volume)
+    volumeNode = scene.addVolumeNode(volume)
     try:
-        referenceNode = addLabelmapToSegmentation(reference, volumeNode)
+        referenceNode = scene.addLabelmapToSegmentation(reference, volumeNode)
         referenceNode.SetName(slicer.mrmlScene.GenerateUniqueName(_("Synthetic patient reference")))
         referenceNode.GetDisplayNode().SetVisibility(False)
     except BaseException:
-        removeNode(volumeNode)
+        scene.removeNode(volumeNode)
         raise
     layoutManager = getattr(slicer.app, "layoutManager", None)
     if layoutManager is not None and layoutManager() is not None:
@@ -120,6 +122,8 @@ def loadSyntheticPatient(seed: int = 0) -> tuple:
 
 def _drawPatient(seed: int) -> tuple[Volume, Labelmap]:
     """The scan and its reference, drawn by a process while the application's events go on."""
+    from GANSegmentationLib.volumes.exchange import load_labelmap, load_volume
+
     with tempfile.TemporaryDirectory(prefix="ganseg-") as name:
         folder = Path(name)
         with (folder / "output.txt").open("w+", encoding="utf-8", errors="replace") as output:
