@@ -122,10 +122,13 @@ def test_a_form_with_what_slicer_does_not_know_is_refused(tmp_path, application,
         load(tmp_path, body)
 
 
-def test_a_form_with_a_wrong_connection_is_refused(tmp_path, application):
+@pytest.mark.parametrize(
+    ("signal", "slot"), [("toggled(int)", "update()"), ("toggled(bool)", "setEnabled(int)"), ("toggled(bool)", "no()")]
+)
+def test_a_form_with_a_wrong_connection_is_refused(tmp_path, application, signal, slot):
     body = '<widget class="QCheckBox" name="w"/>'
-    ends = "<sender>w</sender><signal>toggled(int)</signal><receiver>P</receiver><slot>update()</slot>"
-    with pytest.raises(AttributeError):
+    ends = f"<sender>w</sender><signal>{signal}</signal><receiver>P</receiver><slot>{slot}</slot>"
+    with pytest.raises(AttributeError, match="has no s"):
         load(tmp_path, body, f"<connection>{ends}</connection>")
 
 

@@ -188,7 +188,11 @@ def _function(*target: Any) -> Callable[..., Any]:
     if len(target) == 1:
         return target[0]
     receiver, slot = target
-    return getattr(receiver, slot.partition("(")[0])
+    normalised = bytes(QtCore.QMetaObject.normalizedSignature(slot)).decode()
+    # A stand-in's slots for nodes and scenes are plain methods, whose types Qt does not know.
+    if receiver.metaObject().indexOfSlot(normalised) < 0 and normalised != "setMRMLScene(vtkMRMLScene*)":
+        raise AttributeError(f"{receiver.metaObject().className()} has no slot {normalised}")
+    return getattr(receiver, normalised.partition("(")[0])
 
 
 def _key(sender: QtCore.QObject, signature: str, function: Callable[..., Any]) -> tuple[Any, ...]:
