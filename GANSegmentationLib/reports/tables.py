@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path, PurePath
@@ -17,12 +18,16 @@ from ..volumes.atomic import written_beside
 
 Row = Mapping[str, Any]
 
+# What Excel, LibreOffice and Google Sheets compute; a number with a sign is none.
+_FORMULA = re.compile(r"[=@\t\r]|[+-](?!(?:[0-9.]+(?:e[+-]?[0-9]+)?|inf|nan)?$)", re.IGNORECASE)
+
 
 def write_csv(rows: Sequence[Row], path: Path, *, columns: Sequence[str] | None = None) -> Path:
     """Write rows as CSV (RFC 4180 with ``\\n``, UTF-8), atomically.
 
     Columns are those named, else all keys in the order they first appear. Numbers keep their full precision; None and
-    NaN are empty cells, infinities ``inf`` and ``-inf``.
+    NaN are empty cells, infinities ``inf`` and ``-inf``. A text that a spreadsheet would take for a formula, such as
+    the name of a folder that begins with ``=``, gets an apostrophe before it (OWASP, CSV injection).
 
     Raises
     ------
@@ -33,7 +38,7 @@ def write_csv(rows: Sequence[Row], path: Path, *, columns: Sequence[str] | None 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([[_cell(row.get(column)) for column in columns] for row in rows])
+    writer.writerows([[_harmless(_cell(row.get(column))) for column in columns] for row in rows])
     return _write_text(text.getvalue(), Path(path))
 
 
@@ -108,6 +113,10 @@ def _cell(value: object) -> object:
     if isinstance(value, np.generic):
         value = value.item()
     return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
+
+
+def _harmless(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def _shown(value: object, digits: int) -> str:

@@ -86,7 +86,9 @@ def asked(application, monkeypatch):
 
 @pytest.fixture
 def logic(module, scene):
-    return module.GANSegmentationLogic()
+    logic = module.GANSegmentationLogic()
+    yield logic
+    logic.close()
 
 
 @pytest.fixture

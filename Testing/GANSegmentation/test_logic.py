@@ -10,7 +10,7 @@ import slicer.util
 from GANSegmentationLib import protocol
 from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.volumes import Geometry, Labelmap, Volume
-from Testing.tiny_model import LIVER, tiny_scan
+from Testing.tiny_model import LIVER, tiny_scan, write_tiny_package
 
 AXIAL = tiny_scan().geometry
 TILT = np.deg2rad(14)
@@ -115,6 +115,27 @@ def test_a_second_run_uses_the_loaded_model(logic, border, tiny_model):
     loaded = logic.executor._worker._predictor
     logic.process(volume_node, tiny_model)
     assert logic.executor._worker._predictor is loaded
+
+
+def test_a_logic_that_was_closed_hears_nothing_of_the_scene(logic, border, tiny_model):
+    def observers() -> int:
+        return str(slicer.mrmlScene).count("Event: ")
+
+    before = observers()
+    logic.process(border.addVolumeNode(tiny_scan()), tiny_model)
+    assert observers() > before  # for the way back
+    logic.close()
+    assert observers() == before
+
+
+def test_another_folder_of_models_is_looked_into_at_once(logic, tiny_model, tmp_path, monkeypatch):
+    assert tiny_model in [package.card.id for package in logic.models()]
+    monkeypatch.setenv("GANSEG_MODELS", str(tmp_path / "others"))
+    write_tiny_package(tmp_path / "others.ganseg", id="other")
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others.ganseg").rename(tmp_path / "others" / "other.ganseg")
+    listed = [package.card.id for package in logic.models()]
+    assert "other" in listed and tiny_model not in listed
 
 
 def test_no_private_folder_is_left_behind(logic, border, tiny_model, tmp_path, monkeypatch):

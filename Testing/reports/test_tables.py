@@ -70,6 +70,24 @@ def test_csv_keeps_words_with_commas_quotes_and_umlauts(tmp_path: Path) -> None:
         assert list(csv.DictReader(stream)) == [{"name": name, "n": ""}]
 
 
+def test_csv_has_no_text_that_a_spreadsheet_would_compute(tmp_path: Path) -> None:
+    texts = [
+        '=HYPERLINK("http://example.org")',
+        "@sum(A1)",
+        "+1+cmd|' /C calc'!A0",
+        "-2+3",
+        "\t=1",
+        "- 3 mm",
+        "-",
+        "a=b",
+    ]
+    path = write_csv([{"case": text, "dice": -1.5, "text": "-1.5"} for text in texts], tmp_path / "a.csv")
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["case"] for row in rows] == [f"'{text}" for text in texts[:6]] + texts[6:]
+    assert {(row["dice"], row["text"]) for row in rows} == {("-1.5", "-1.5")}
+
+
 def test_csv_of_named_columns_only(tmp_path: Path) -> None:
     path = write_csv([{"a": 1, "b": 2}], tmp_path / "a.csv", columns=["b", "c"])
     assert path.read_text() == "b,c\n2,\n"
