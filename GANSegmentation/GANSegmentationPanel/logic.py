@@ -329,7 +329,7 @@ class GANSegmentationLogic(ScriptedLoadableModuleLogic):
         surfaceToleranceMm:
             Also give the surface Dice with this tolerance.
         perSlice:
-            Also give the Dice of every slice.
+            Also give the Dice of the slices that mask or reference has, as ``slices``: dicts of ``index`` and ``dice``.
         options:
             A `GANSegmentationPanel.jobs.options.CompareOptions` in the place of these two.
 

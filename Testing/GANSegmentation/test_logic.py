@@ -190,6 +190,10 @@ def test_compare_scores_against_a_segmentation(logic, border, tiny_model, refere
     node = logic.process(volume_node, tiny_model)
     reference = border.addLabelmapToSegmentation(Labelmap(reference_labels, AXIAL, (LIVER,)), volume_node)
     (scores,) = logic.compare(node, reference, surfaceToleranceMm=1.0)
+    assert not scores.get("slices")
+    (per_slice,) = logic.compare(node, reference, perSlice=True)
+    assert [each["index"] for each in per_slice["slices"]] == sorted(each["index"] for each in per_slice["slices"])
+    assert {each["dice"] for each in per_slice["slices"]} > {0.0}
     assert scores["name"] == "Liver"
     assert scores["dice"] == pytest.approx(2 * 30 / (30 + 45))
     assert scores["hd_mm"] == pytest.approx(AXIAL.spacing[2])
