@@ -81,6 +81,15 @@ def test_all_choices_survive_saving_and_loading_the_scene(filled, tmp_path, endi
     assert not ui.undoButton.enabled and "no result to undo" in ui.undoButton.toolTip
 
 
+def test_a_new_scene_asks_for_everything_and_overwrites_nothing(widget):
+    """The defaults, as scripts find them: no slice is left out, no segmentation is touched."""
+    parameters = widget.logic.getParameterNode()
+    assert (parameters.firstSlice, parameters.lastSlice, parameters.useSliceRange) == (0, -1, False)
+    assert parameters.outputMode.name == "NEW"
+    assert (parameters.modelId, parameters.domain, parameters.force, parameters.allFrames) == ("", "", False, False)
+    assert list(parameters.excludedSegments) == list(parameters.metrics) == []
+
+
 def test_nothing_of_this_computer_goes_into_the_scene(filled, tmp_path):
     node = filled.parameters.parameterNode
     values = " ".join(node.GetParameter(name) for name in node.GetParameterNames())

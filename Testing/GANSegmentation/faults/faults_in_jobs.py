@@ -170,8 +170,8 @@ FAULTS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         (
             "wrong-finished-signal",
             '("finished(int,QProcess::ExitStatus)", self._finished),',
-            '("finished(int)", self._finished),',
-            "a wrong signal signature: Qt 6 has this one no more",
+            '("finished(QProcess::ExitStatus)", self._finished),',
+            "a wrong signal signature: PythonQt says so on a console, and the end is never heard of",
         ),
         (
             "signal-taken-for-code",

@@ -42,7 +42,7 @@ _PROCESS = ("process/test_process_executor", "process/test_process_cancel", "pro
 _TESTS_OF = {
     "GANSegmentation.py": ("test_panel_life", "sections/test_run", "test_logic"),
     "Scripts/segment_batch.py": ("test_segment_batch", "test_scripting"),
-    "logic.py": ("test_logic", "sections/test_run", "sections/test_batch", "test_panel_life"),
+    "logic.py": ("test_logic", "sections/test_batch", "sections/test_advanced", "sections/test_run", "test_panel_life"),
     "parameters.py": ("test_panel_life", "sections/test_inputs", "sections/test_output"),
     "installation/install_failures.py": ("installation/test_installing",),
     "installation/slicer_services.py": ("installation/test_installing",),

@@ -397,6 +397,17 @@ def test_the_output_within_the_error_is_read_too(application):
     assert install_failures.explain("PyTorch", with_pipe, [], freeBytes=10_000).code == "install_disk"
 
 
+def test_an_application_without_a_console_installs_too(application, monkeypatch):
+    from GANSegmentationPanel.installation import install_failures
+
+    monkeypatch.setattr(sys, "stdout", None)  # as pythonw and Slicer on Windows have it
+    monkeypatch.setattr(sys, "stderr", None)
+    with install_failures.recorded() as lines:
+        sys.stdout.write("Collecting torch\nERROR: no room\n")
+        sys.stdout.flush()
+    assert list(lines) == ["Collecting torch", "ERROR: no room"]
+
+
 def test_an_unknown_failure_gives_pips_last_word(application):
     from GANSegmentationPanel.installation import install_failures
 
@@ -407,6 +418,13 @@ def test_an_unknown_failure_gives_pips_last_word(application):
 
 
 # Slicer's own services
+
+
+def test_a_module_is_found_by_the_name_of_its_class(application):
+    from GANSegmentationPanel.installation.slicer_services import SlicerServices
+
+    assert SlicerServices().isModuleLoaded("Volumes")
+    assert not SlicerServices().isModuleLoaded("PyTorchUtils")
 
 
 @pytest.fixture

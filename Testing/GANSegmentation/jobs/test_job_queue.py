@@ -72,6 +72,18 @@ def test_a_second_job_of_the_user_is_refused(queue, make, ends):
     assert queue.isRunning
 
 
+def test_the_end_that_was_asked_for_with_the_job_is_told_when_the_queue_is_free(queue, executor, ends):
+    from GANSegmentationPanel.jobs.job import Job
+
+    def steps(job):
+        answer = yield protocol.RunProbe(id="a", folder="")
+        return answer.result["of"]
+
+    queue.start(Job(executor, steps, None, lambda _job: ends.append(queue.isRunning)))
+    executor.answer()
+    assert ends == [False]
+
+
 def test_background_jobs_wait_for_the_users(queue, executor, make, ends):
     queue.start(make("user", ends))
     queue.startInBackground("check", make("check", ends))

@@ -178,6 +178,16 @@ def test_diagnostics_help_and_say_nothing_of_the_patient(widget, monkeypatch):
     assert widget.ui.stageLabel.text == "The diagnostics are on the clipboard."
 
 
+def test_the_names_of_the_scene_are_kept_out_of_diagnostics(widget):
+    """Whatever a node is called may be somebody's name."""
+    choose(widget, add_scan("Erika Muster, Bauch"), "tiny-liver")
+    widget.log("Erika Muster, Bauch is strange")
+    widget.showError(GANSegmentationError("damaged_file", "Erika Muster, Bauch cannot be read."))
+    text = widget.diagnostics()
+    assert "Erika" not in text and "Muster" not in text
+    assert "is strange" in text and "cannot be read" in text
+
+
 def test_the_version_is_shown(widget):
     assert widget.ui.versionLabel.text == f"GANSegmentation {widget.logic.version}"
 
