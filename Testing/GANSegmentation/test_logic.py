@@ -10,6 +10,7 @@ import slicer.util
 from GANSegmentationLib import protocol
 from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.volumes import Geometry, Labelmap, Volume
+from Testing.GANSegmentation.jobs.test_job_queue import Slow
 from Testing.tiny_model import LIVER, tiny_scan, write_tiny_package
 
 AXIAL = tiny_scan().geometry
@@ -103,6 +104,17 @@ def test_a_missing_volume_is_named(logic, nothing):
 def test_a_model_that_is_not_there_is_named(logic, border, tiny_model):
     with pytest.raises(GANSegmentationError, match="nowhere"):
         logic.process(border.addVolumeNode(tiny_scan()), "nowhere")
+
+
+def test_the_check_is_of_the_domain_and_modality_of_the_run(module, border, tiny_model, tmp_path):
+    from GANSegmentationPanel.jobs.options import SegmentOptions
+
+    executor = Slow()
+    logic = module.GANSegmentationLogic(executor)
+    write_tiny_package(tmp_path / "models" / "both.ganseg", id="both", modalities=("CT", "MR"), domains=("CT", "MR"))
+    logic.startCheck(border.addVolumeNode(tiny_scan()), "both", SegmentOptions(domain="MR", force=True))
+    assert (executor.request.domain, executor.request.force) == ("MR", True)
+    executor.answer(protocol.Cancelled)
 
 
 def test_models_lists_the_imported_one(logic, tiny_model):

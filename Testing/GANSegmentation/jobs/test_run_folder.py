@@ -56,6 +56,8 @@ def test_what_a_dead_panel_left_is_swept_and_what_a_living_one_has_is_not(run_fo
         (folder / "volume.npy").write_bytes(b"voxels")
     assert run_folder.sweep(tmp_path) == [left]
     assert all(folder.exists() for folder in (ours.path, living, elsewhere, foreign))
+    os.utime(elsewhere, (time.time() - 2 * 24 * 3600,) * 2)  # a long batch of another computer
+    assert run_folder.sweep(tmp_path) == []
     old = time.time() - run_folder.OLD_S - 60
     for folder in (elsewhere, foreign, living):
         os.utime(folder, (old, old))

@@ -251,3 +251,31 @@ def test_killing_never_reaches_the_own_group(application):
     assert child.wait(5) == -signal.SIGKILL
     launching.killTree(child.pid)  # gone: nothing happens
     launching.killTree(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="the system cannot say how a child has ended")
+@pytest.mark.parametrize("end", ["exit", "signal"])
+def test_the_end_of_a_child_is_read_without_taking_it_away(application, end):
+    import subprocess
+
+    from GANSegmentationPanel.process import launching
+
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)" if end == "signal" else "exit(3)"])
+    if end == "signal":
+        assert launching.endOf(child.pid) is None
+        child.send_signal(signal.SIGSEGV)
+    until = time.monotonic() + 10
+    while (found := launching.endOf(child.pid)) is None and time.monotonic() < until:
+        time.sleep(0.01)
+    assert found == child.wait(5) == (-signal.SIGSEGV if end == "signal" else 3)
+
+
+def test_what_the_scan_is_called_stays_out_of_the_log(hostile, package, tmp_path):
+    executor = hostile("answers")
+    request = segment(tmp_path, package)
+    request.volumes[0]["name"] = "Erika Muster"
+    events_of(executor, request)
+    executor.log.said("reading Erika Muster and what follows")
+    text = executor.log.path.read_text(encoding="utf-8")
+    assert "and what follows" in text
+    assert "Erika" not in text and "Muster" not in text

@@ -135,6 +135,7 @@ def test_another_folder_for_imported_models_is_used_at_once_and_kept(asked, widg
         asked.answers["folder"] = ["", shared]
         widget.ui.changeCacheButton.click()  # and Cancel
         assert preferences.modelFolder == tmp_path / "models"
+        assert asked.texts("error") == []
         widget.ui.changeCacheButton.click()
         assert preferences.modelFolder == shared
         assert str(shared) in widget.ui.cacheFolderLabel.text and str(shared) in widget.ui.stageLabel.text

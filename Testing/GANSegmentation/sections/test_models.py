@@ -36,6 +36,19 @@ def test_each_model_has_a_picture_a_title_and_what_it_is_for(widget, tiny_model)
     assert "CC0-1.0" in item.toolTip()
 
 
+def test_a_model_that_was_replaced_gets_its_new_picture(widget, tiny_model, monkeypatch):
+    from GANSegmentationPanel import model_list
+
+    asked, thumbnail = [], model_list.thumbnail
+    monkeypatch.setattr(
+        model_list, "thumbnail", lambda package, size: asked.append(package.card.id) or thumbnail(package, size)
+    )
+    widget.refresh()
+    assert asked == []  # the pictures are kept
+    widget.forgetModels()
+    assert tiny_model in asked
+
+
 def test_the_first_row_says_which_model_it_stands_for(widget, tiny_model, monkeypatch):
     assert row_text(widget, "") == ["Automatic", "By the modality of the volume"]
     choose(widget, add_scan())
