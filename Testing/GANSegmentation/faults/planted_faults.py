@@ -46,7 +46,9 @@ _TESTS_OF = {
     "parameters.py": ("test_panel_life", "sections/test_inputs", "sections/test_output"),
     "installation/install_failures.py": ("installation/test_installing",),
     "installation/slicer_services.py": ("installation/test_installing",),
-    "jobs/job.py": ("jobs/test_job", "jobs/test_job_faults"),
+    "jobs/executor.py": ("jobs/test_executor", "test_logic"),
+    "jobs/job.py": ("jobs/test_job", "jobs/test_job_faults", "jobs/test_job_queue"),
+    "jobs/job_queue.py": ("jobs/test_job_queue", "sections/test_batch"),
     "jobs/steps.py": (
         "sections/test_inputs",
         "sections/test_batch",
@@ -68,11 +70,12 @@ _TESTS_OF = {
     "scene/undo.py": ("scene/test_output",),
     "scene/writing.py": ("scene/test_segmentations", "scene/test_output"),
     "sections/drop.py": ("sections/test_models",),
+    "sections/output.py": ("sections/test_output", "sections/test_inputs"),
     "sections/log.py": ("sections/test_advanced", "sections/test_run"),
     "sections/pairs.py": ("sections/test_comparison",),
     "sections/run.py": ("sections/test_run", "sections/test_results", "sections/test_inputs"),
     "sections/status.py": ("sections/test_status", "test_panel_worker"),
-    "sections/section.py": ("sections/test_output", "sections/test_inputs", "sections/test_models"),
+    "sections/section.py": ("sections/test_section", "sections/test_output", "sections/test_inputs"),
 }
 
 

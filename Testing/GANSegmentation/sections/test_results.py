@@ -122,6 +122,10 @@ def test_undo_brings_back_what_was_replaced(segmented, border):
     assert np.array_equal(border.labelmapFromNode(node).array, before)
     assert segmented.ui.resultLabel.text == "The last run was undone."
     assert segmented.parameters.outputSegmentation is node
+    # There is no run any more whose segments alone would be meant.
+    node.GetSegmentation().AddEmptySegment("mine", "mine")
+    segmented.ui.acceptButton.click()
+    assert status_of(node, "mine") == slicer.vtkSlicerSegmentationsModuleLogic.Completed
 
 
 def test_what_was_edited_is_not_thrown_away_by_undo(segmented, border):
@@ -259,6 +263,7 @@ def test_dicom_seg_is_off_with_the_reason(segmented):
     action = export_actions(segmented)[1]
     assert action.enabled is False
     assert "DICOM" in action.toolTip and len(action.toolTip) > 20
+    assert segmented.ui.exportButton.menu().toolTipsVisible is True
 
 
 def test_names_become_file_names():
