@@ -67,7 +67,7 @@ class ReferenceVoxels:
             if error.code != "geometry_mismatch":
                 raise
         image = segmentImage(self._segmentationNode, key)
-        matrix = matrixToWorld(self._node) @ imageToWorld(image)
+        matrix = matrixToWorld(self._segmentationNode) @ imageToWorld(image)
         own = geometryOfImage(matrix, image.GetExtent())
         if not self._resample:
             raise self._mismatch(own)
@@ -169,4 +169,10 @@ def _voxelised(node, geometry: Geometry):
             ),
             action=_("Create its binary labelmap in the Segmentations module."),
         )
+    # The surfaces are where the node has them, and the copy, which has no transform, is in the world.
+    for image in {
+        id(each): each for each in (segmentImage(copy, key) for key in segmentation.GetSegmentIDs())
+    }.values():
+        if image is not None:
+            image.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(geometry.index_to_ras))
     return copy

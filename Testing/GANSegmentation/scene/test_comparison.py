@@ -309,6 +309,23 @@ def test_another_grid_is_refused_and_resampled_only_on_request(border, kind):
     assert np.array_equal(comparison.jobs[0].reference.array, expected)
 
 
+def test_a_small_reference_far_from_the_first_voxel_is_resampled_to_its_place(border):
+    shape = (12, 9, 7)
+    volume_node = slicer.util.addVolumeFromArray(np.zeros(shape, np.int16), ijkToRAS=ijk_to_ras(np.eye(3), (1, 1, 1)))
+    wanted = border.geometryFromNode(volume_node)
+    labels = np.zeros(shape, np.uint8)
+    labels[7:10, 5:7, 2:4] = 1
+    mask = segmentation_of(border, volume_node, labels, named("A"))
+    own_matrix = wanted.index_to_ras @ ijk_to_ras(np.eye(3), (1, 1, 1), (2.2, 5.1, 6.9))
+    reference = add_labelmap_node(np.ones((3, 2, 2), np.uint8), own_matrix)
+    masks, references = border.segmentsOf(mask), border.segmentsOf(reference)
+    pairs = [border.makePair(masks, next(iter(masks)), references, "1")]
+    (job,) = border.prepareComparison(mask, reference, pairs, resample=True).jobs
+    expected = nearest(np.ones((3, 2, 2), np.uint8), Geometry.from_index_to_ras(own_matrix, (2, 2, 3)), wanted)
+    assert expected.any()
+    assert np.array_equal(job.reference.array, expected)
+
+
 def test_a_flipped_labelmap_needs_no_resampling(border):
     volume_node = add_volume()
     array = random_labels(0, 2)
@@ -323,7 +340,8 @@ def test_a_flipped_labelmap_needs_no_resampling(border):
     assert comparison.notes == ()
 
 
-def test_surfaces_become_voxels_and_the_reference_stays_as_it_is(border):
+@pytest.mark.parametrize("moved", [False, True], ids=["where it is", "under a transform"])
+def test_surfaces_become_voxels_and_the_reference_stays_as_it_is(border, moved):
     shape = (30, 32, 34)
     volume_node = slicer.util.addVolumeFromArray(np.zeros(shape, np.int16), ijkToRAS=ijk_to_ras(np.eye(3), (1, 1, 1)))
     geometry = border.geometryFromNode(volume_node)
@@ -332,13 +350,16 @@ def test_surfaces_become_voxels_and_the_reference_stays_as_it_is(border):
     mask = segmentation_of(border, volume_node, ball, named("Ball"))
     sphere = vtk.vtkSphereSource()
     sphere.SetRadius(10)
-    sphere.SetCenter((geometry.index_to_ras @ [17, 16, 15, 1])[:3])
+    to_world = ijk_to_ras(rotation(30, 10), (1, 1, 1), (4, -3, 5)) if moved else np.eye(4)
+    sphere.SetCenter((np.linalg.inv(to_world) @ geometry.index_to_ras @ [17, 16, 15, 1])[:3])
     sphere.SetThetaResolution(60)
     sphere.SetPhiResolution(60)
     sphere.Update()
     reference = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "RTSTRUCT")
     reference.SetSourceRepresentationToClosedSurface()
     reference.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), "ball")
+    if moved:
+        reference.SetAndObserveTransformNodeID(add_transform(to_world).GetID())
     size = slicer.mrmlScene.GetNumberOfNodes()
     comparison = border.prepareComparison(mask, reference)
     assert scores_of(comparison)[0][0]["dice"] > 0.97

@@ -58,6 +58,14 @@ def test_what_a_person_drew_is_not_called_automatic(border, node, tmp_path):
     assert kinds == ["AUTOMATIC", "MANUAL"]
 
 
+def test_what_was_corrected_everywhere_is_not_called_automatic(border, node, tmp_path):
+    for index in range(2):
+        node.GetSegmentation().GetNthSegment(index).SetTag("DICOM.SegmentAlgorithmType", "SEMIAUTOMATIC")
+    segmentation = read_node(border.exportSegmentation(node, tmp_path / "x.seg.nrrd")).GetSegmentation()
+    kinds = {read_tag(segmentation.GetNthSegment(i), "DICOM.SegmentAlgorithmType") for i in range(2)}
+    assert kinds == {"SEMIAUTOMATIC"}
+
+
 def test_overlapping_segments_need_a_format_that_can_hold_them(border, node, volume_node, tmp_path):
     whole = Labelmap(np.ones(SHAPE, np.uint8), border.geometryFromNode(volume_node), (Segment(1, "All", (1, 2, 3)),))
     border.addLabelmapToSegmentation(whole, volume_node, node, algorithmName="tiny 1.0")
