@@ -83,7 +83,15 @@ def small_patient(sample_data, monkeypatch):
 
 
 def test_the_patient_loads_with_a_hidden_reference(border, small_patient):
+    import qt
+
+    alive = []
+    timer = qt.QTimer()
+    timer.setSingleShot(True)
+    timer.connect("timeout()", lambda: alive.append("the window"))
+    timer.start(10)
     volume_node, reference_node = small_patient._download(None)
+    assert alive == ["the window"]  # while the patient was drawn
     volume = border.volumeFromNode(volume_node)
     assert (volume.modality, volume.array.shape) == ("CT", (3, 512, 512))
     reference = border.labelmapFromNode(reference_node)

@@ -170,9 +170,7 @@ def _voxelised(node, geometry: Geometry):
             action=_("Create its binary labelmap in the Segmentations module."),
         )
     # The surfaces are where the node has them, and the copy, which has no transform, is in the world.
-    for image in {
-        id(each): each for each in (segmentImage(copy, key) for key in segmentation.GetSegmentIDs())
-    }.values():
-        if image is not None:
-            image.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(geometry.index_to_ras))
+    gridToWorld = slicer.util.vtkMatrixFromArray(geometry.index_to_ras)
+    for identifier in segmentation.GetSegmentIDs():
+        segmentImage(copy, identifier).SetGeometryFromImageToWorldMatrix(gridToWorld)
     return copy

@@ -64,6 +64,7 @@ _TESTS_OF = {
     "scene/comparison.py": ("scene/test_comparison", "sections/test_comparison"),
     "scene/region.py": ("scene/test_region", "scene/test_review", "sections/test_comparison"),
     "scene/reference.py": ("scene/test_comparison",),
+    "scene/review.py": ("scene/test_review", "scene/test_comparison"),
     "scene/segmentations.py": ("scene/test_segmentations", "scene/test_comparison"),
     "scene/tables.py": ("scene/test_comparison", "sections/test_comparison"),
     "scene/terminology.py": ("scene/test_segmentations", "scene/test_output", "scene/test_comparison"),

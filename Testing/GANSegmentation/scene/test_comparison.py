@@ -427,6 +427,7 @@ def test_a_table_is_filled_again_and_the_scene_does_not_grow(border):
 
 def test_scores_become_a_csv_file(border, tmp_path):
     path = border.writeScores(ROWS, tmp_path / "Überblick.csv", metrics=["dice", "hd_mm"])
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")  # by which Excel knows UTF-8
     with path.open(encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert rows[0] == {

@@ -341,6 +341,31 @@ def test_a_segmentation_of_another_grid_is_refused_before_the_run(border, volume
     border.checkOutput(node, volume_node, "NEW")
 
 
+def test_what_reaches_beyond_the_volume_is_united_and_stays(border, volume_node):
+    """A segment drawn on a larger scan of the same lattice, such as by the Segment Editor with another source."""
+    larger = add_volume(OBLIQUE @ ijk_to_ras(np.eye(3), (1, 1, 1), (-1, 0, -2)), name="larger")
+    drawn = Labelmap(np.ones(SHAPE, np.uint8), border.geometryFromNode(larger), (LIVER,))
+    node = border.addLabelmapToSegmentation(drawn, larger)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+    new = labels_of(border, volume_node, {1: np.s_[0:1, 4:5, 6:7]})
+    border.writeLabelmap(new, volume_node, node, mode="MERGE")
+    assert voxels(node, "Liver", larger).all()  # those before the volume's first voxel, too
+    expected = np.zeros(SHAPE, bool)
+    expected[:2, :, :6] = True
+    expected[0, 4, 6] = True
+    assert np.array_equal(voxels(node, "Liver", volume_node), expected)
+
+
+def test_an_empty_segmentation_of_another_volume_is_given_the_grid(border, volume_node):
+    other = add_volume(ijk_to_ras(np.eye(3)), name="other")
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "empty")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(other)
+    border.checkOutput(node, volume_node, "ADD")
+    labelmap = make_labelmap(border.geometryFromNode(volume_node))
+    border.writeLabelmap(labelmap, volume_node, node, mode="ADD")
+    assert np.array_equal(border.labelmapFromNode(node).array, labelmap.array)
+
+
 def test_an_empty_segment_of_another_grid_is_of_that_grid_too(border, volume_node):
     other = add_volume(OBLIQUE @ np.diag([1.01, 1, 1, 1]), name="other")
     empty = Labelmap(np.zeros(SHAPE, np.uint8), border.geometryFromNode(other), (LIVER,))

@@ -95,6 +95,9 @@ def test_what_is_not_a_scalar_volume_is_refused(border):
 def test_the_modality_comes_from_the_subject_hierarchy_and_the_patient_stays_out(border):
     node = add_volume()
     assert border.volumeFromNode(node).modality is None
+    node.SetAttribute("DICOM.Modality", "MR")  # as the proxy of a sequence, or what a script made, has it
+    assert border.volumeFromNode(node).modality == "MR"
+    node.RemoveAttribute("DICOM.Modality")
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Doe^Jane")
     study = hierarchy.CreateStudyItem(patient, "Abdomen")

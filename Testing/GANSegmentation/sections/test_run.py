@@ -102,6 +102,18 @@ def _name(stage):
     return None if stage in ("prepare", "postprocess") else stage
 
 
+def test_cancel_can_be_pressed_where_the_application_computes_itself(ready, monkeypatch):
+    """A click comes by the event loop, which has to turn while the worker computes in the same process."""
+    import qt
+
+    assert not ready.logic.isInBackground
+    started = at(ready, monkeypatch, lambda: qt.QTimer.singleShot(0, ready.ui.applyButton.click), protocol.Progress)
+    ready.ui.applyButton.click()
+    assert len(started) == 1
+    assert ready.ui.stageLabel.text == "Cancelled. Nothing was changed."
+    assert segmentations() == []
+
+
 def test_a_run_can_be_cancelled_while_it_is_prepared(ready, monkeypatch):
     from GANSegmentationPanel.jobs import steps
 
