@@ -50,7 +50,9 @@ def write_series(folder: Path, slices: int) -> None:
         image.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"]
         image.Modality, image.Manufacturer, image.ManufacturerModelName = "CT", "Generated", "Benchmark"
         image.StudyDescription, image.SeriesDescription, image.ProtocolName = "Abdomen", "Venous 1.25", "Abdomen"
-        image.PatientName, image.PatientID, image.PatientPosition = "Nobody", "0", "HFS"
+        image.PatientName, image.PatientID, image.PatientPosition = "Nobody^", "0", "HFS"
+        image.PatientBirthDate = image.PatientSex = image.AccessionNumber = image.StudyID = ""  # as they are sent on
+        image.ReferringPhysicianName = ""
         image.StudyDate = image.SeriesDate = image.AcquisitionDate = image.ContentDate = "20200101"
         image.StudyTime = image.SeriesTime = image.AcquisitionTime = image.ContentTime = "101010.000000"
         image.KVP, image.XRayTubeCurrent, image.Exposure, image.ExposureTime = 120, 200, 150, 500

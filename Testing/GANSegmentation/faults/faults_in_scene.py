@@ -112,10 +112,10 @@ FAULTS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
             "a forgotten inverse: moved surfaces become voxels elsewhere",
         ),
         (
-            "start-in-vtk-order",
-            "tuple(extent[0::2])[::-1]",
-            "tuple(extent[0::2])",
-            "x, y, z where the array has z, y, x",
+            "size-in-array-order",
+            "target.SetDimensions(*wanted.size)",
+            "target.SetDimensions(*wanted.shape)",
+            "z, y, x where VTK wants x, y, z",
         ),
     ),
     "GANSegmentation/GANSegmentationPanel/scene/region.py": (
