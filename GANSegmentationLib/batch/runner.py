@@ -299,10 +299,15 @@ def _planned(options: BatchOptions, key: bytes) -> tuple[BatchPlan, FoundCases]:
     return BatchPlan(tuple(planned), found.renamed, found.without_series), found
 
 
+_SAYS_NO_MODALITY = (".nii", ".nii.gz")
+
+
 def _check_models(options: BatchOptions, cases: Sequence[Case]) -> None:
     """Refuse a batch of which no case can have a model; where some can, the others fail alone."""
     if options.package is not None or options.engine == "ray":  # a cluster has models of its own
         return
+    if any(not case.modality and not case.path.name.lower().endswith(_SAYS_NO_MODALITY) for case in cases):
+        return  # NRRD and MetaImage may say it in their headers, which are read with the scan
     from ..models import ModelLibrary
 
     library, refusal = ModelLibrary(user=options.models), None

@@ -19,7 +19,7 @@ from GANSegmentationLib.batch.task import WorkSettings
 from GANSegmentationLib.errors import GANSegmentationError
 from GANSegmentationLib.volumes import read_labelmap, read_volume, write_volume
 from Testing.batch.conftest import events, numbered_scan, tree, write_patient, write_reference
-from Testing.tiny_model import write_tiny_package
+from Testing.tiny_model import tiny_scan, write_tiny_package
 
 CASES = ["site-0/scan-00", "site-0/scan-03", "site-1/scan-01", "site-1/scan-04", "site-2/scan-02"]
 
@@ -347,6 +347,13 @@ def test_a_model_is_chosen_from_the_folder_that_is_named(tmp_path, mr_models):
     write_patient(tmp_path / "in" / "mr", Modality="MR")
     options = BatchOptions(tmp_path / "in", tmp_path / "out", models=mr_models, device="cpu")
     (case,) = run_batch(options).cases
+    assert (case.status, case.model) == ("done", "tiny-mr 1.0.0")
+
+
+def test_a_file_that_says_its_modality_has_its_model(tmp_path, mr_models):
+    (tmp_path / "in").mkdir()
+    write_volume(tiny_scan("MR"), tmp_path / "in" / "a.nrrd")
+    (case,) = run_batch(BatchOptions(tmp_path / "in", tmp_path / "out", models=mr_models, device="cpu")).cases
     assert (case.status, case.model) == ("done", "tiny-mr 1.0.0")
 
 

@@ -19,7 +19,7 @@ from .run_folder import RunFolder
 
 if TYPE_CHECKING:
     from GANSegmentationLib.models import Package
-    from GANSegmentationLib.volumes import Volume
+    from GANSegmentationLib.volumes import Geometry, Volume
 
     from ..scene.comparison import Comparison
 
@@ -89,7 +89,7 @@ def segment(job: Job, package: Package, nodes: Sequence[Any], output: Any, optio
     mode = options.mode or (scene.OutputMode.NEW if output is None else scene.OutputMode.ADD)
     scene.planOutput(package.labels, nodes[0], output, mode, options.excludedSegments)
     volumes = [scene.volumeFromNode(node) for node in nodes]
-    region = _region(package, nodes[0], options)
+    region = _region(package, scene.geometryFromNode(nodes[0]), options)
     with RunFolder() as folder:
         answer = yield _request(job, package, volumes, folder, region, options)
         labelmap = _labelmap(answer, folder)
@@ -113,14 +113,19 @@ def _segmentFrames(job: Job, package: Package, nodes: Sequence[Any], sequence: A
             _("A sequence can be segmented by models with one input only."),
             action=_("Choose a model with one input, or segment the frame of the moment."),
         )
-    region = _region(package, nodes[0], options)
+    limited = options.roi is not None or options.sliceRange is not None
+    # Before the first frame is computed: a frame may have another grid, and the region may lie beyond it.
+    regions = [
+        _region(package, scene.frameVolume(sequence, index).geometry, options) if limited else None
+        for index in range(len(sequence))
+    ]
     frames = scene.SegmentationFrames(sequence, _algorithm(package), options.excludedSegments)
     job.parts = len(sequence)
     seconds, told = 0.0, None
     for job.part in range(len(sequence)):
         volume = scene.frameVolume(sequence, job.part)
         with RunFolder() as folder:
-            answer = yield _request(job, package, [volume], folder, region, options)
+            answer = yield _request(job, package, [volume], folder, regions[job.part], options)
             frames.add(job.part, _labelmap(answer, folder))
         seconds += answer.result["seconds"]
         if told is None or len(answer.result["warnings"]) > len(told["warnings"]):
@@ -232,9 +237,9 @@ def probe(job: Job) -> Steps:
     return dict(answer.result)
 
 
-def _region(package: Package, volumeNode: Any, options: SegmentOptions) -> scene.IndexBox | None:
+def _region(package: Package, geometry: Geometry, options: SegmentOptions) -> scene.IndexBox | None:
     return scene.regionBox(
-        scene.geometryFromNode(volumeNode),
+        geometry,
         roiNode=options.roi,
         plane=package.card.slicing.plane,
         sliceRange=options.sliceRange,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import vtk
 from slicer.i18n import tr as _
 
 from GANSegmentationLib.errors import GANSegmentationError
@@ -99,8 +100,10 @@ def contentStamp(node) -> tuple:
     transform = node.GetParentTransformNode()
     place = (node.GetID(), None if transform is None else (transform.GetID(), transform.GetTransformToWorldMTime()))
     if not isA(node, "vtkMRMLSegmentationNode"):
-        image = node.GetImageData()
-        return (*place, None if image is None else image.GetMTime())
+        image, matrix = node.GetImageData(), vtk.vtkMatrix4x4()
+        node.GetIJKToRASMatrix(matrix)
+        own = tuple(matrix.GetElement(row, column) for row in range(3) for column in range(4))
+        return (*place, own, None if image is None else image.GetMTime())
     segmentation = node.GetSegmentation()
     kind = segmentation.GetSourceRepresentationName()
     voxels = (segmentation.GetSegment(each).GetRepresentation(kind) for each in segmentation.GetSegmentIDs())

@@ -156,6 +156,9 @@ def _voxelised(node, geometry: Geometry):
     image = slicer.vtkOrientedImageData()
     image.SetDimensions(*geometry.size)
     image.SetGeometryFromImageToWorldMatrix(slicer.util.vtkMatrixFromArray(matrix))
+    # The grid is the mask's, whatever the node is otherwise converted with.
+    segmentation.SetConversionParameter("Oversampling factor", "1")
+    segmentation.SetConversionParameter("Crop to reference image geometry", "0")
     converter = slicer.vtkSegmentationConverter
     segmentation.SetConversionParameter(
         converter.GetReferenceImageGeometryParameterName(), converter.SerializeImageGeometry(image)

@@ -15,7 +15,7 @@ from slicer.i18n import tr as _
 from GANSegmentationLib.errors import GANSegmentationError
 
 from .nodes import isInScene, removeNode
-from .segmentations import BINARY_LABELMAP, foregroundBox, imageVoxels, segmentImage
+from .segmentations import BINARY_LABELMAP, foregroundBox, imageToWorld, imageVoxels, segmentImage
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +199,7 @@ def _restore(node, identifier: str, saved: _Saved) -> None:
 
 
 def _fingerprint(node, identifier: str) -> tuple:
-    """What an edit of a segment changes: its name, and where which voxels are."""
+    """What an edit of a segment changes, or a transform that was hardened: its name, and where which voxels are."""
     segment = node.GetSegmentation().GetSegment(identifier)
     image = segment.GetRepresentation(BINARY_LABELMAP)
     if image is None or image.IsEmpty():
@@ -209,5 +209,7 @@ def _fingerprint(node, identifier: str) -> tuple:
     if box is None:
         return segment.GetName(), None, 0
     first = image.GetExtent()[0::2]
-    place = tuple(part.start + start for part, start in zip(box, reversed(first), strict=True))
+    toWorld = imageToWorld(image)
+    corner = toWorld @ [*(part.start + start for part, start in zip(reversed(box), first, strict=True)), 1]
+    place = tuple(np.round([*toWorld[:3, :3].ravel(), *corner[:3]], 6) + 0.0)
     return segment.GetName(), (place, mask[box].shape), zlib.crc32(np.packbits(mask[box]).tobytes())

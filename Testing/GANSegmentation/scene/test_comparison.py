@@ -309,6 +309,29 @@ def test_another_grid_is_refused_and_resampled_only_on_request(border, kind):
     assert np.array_equal(comparison.jobs[0].reference.array, expected)
 
 
+def test_surfaces_beyond_the_grid_are_refused_whatever_the_node_is_converted_with(border):
+    volume_node = add_volume()
+    mask = segmentation_of(border, volume_node, random_labels(0, 1), named("Ball"))
+    sphere = vtk.vtkSphereSource()
+    sphere.SetCenter(5000, 0, 0)
+    sphere.Update()
+    reference = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "RTSTRUCT")
+    reference.SetSourceRepresentationToClosedSurface()
+    reference.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), "ball")
+    reference.GetSegmentation().SetConversionParameter("Crop to reference image geometry", "1")
+    with pytest.raises(GANSegmentationError) as caught:
+        border.prepareComparison(mask, reference)
+    assert caught.value.code == "geometry_mismatch"
+
+
+def test_a_labelmap_that_was_moved_is_another_content(border):
+    node = add_labelmap_node(random_labels(0, 1))
+    before = border.contentStamp(node)
+    assert border.contentStamp(node) == before
+    node.SetOrigin(1, 2, 3)
+    assert border.contentStamp(node) != before
+
+
 def test_a_small_reference_far_from_the_first_voxel_is_resampled_to_its_place(border):
     shape = (12, 9, 7)
     volume_node = slicer.util.addVolumeFromArray(np.zeros(shape, np.int16), ijkToRAS=ijk_to_ras(np.eye(3), (1, 1, 1)))
@@ -340,8 +363,9 @@ def test_a_flipped_labelmap_needs_no_resampling(border):
     assert comparison.notes == ()
 
 
+@pytest.mark.parametrize("conversion", [{}, {"Oversampling factor": "0.5"}, {"Oversampling factor": "2"}], ids=str)
 @pytest.mark.parametrize("moved", [False, True], ids=["where it is", "under a transform"])
-def test_surfaces_become_voxels_and_the_reference_stays_as_it_is(border, moved):
+def test_surfaces_become_voxels_and_the_reference_stays_as_it_is(border, moved, conversion):
     shape = (30, 32, 34)
     volume_node = slicer.util.addVolumeFromArray(np.zeros(shape, np.int16), ijkToRAS=ijk_to_ras(np.eye(3), (1, 1, 1)))
     geometry = border.geometryFromNode(volume_node)
@@ -358,6 +382,8 @@ def test_surfaces_become_voxels_and_the_reference_stays_as_it_is(border, moved):
     reference = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "RTSTRUCT")
     reference.SetSourceRepresentationToClosedSurface()
     reference.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), "ball")
+    for name, value in conversion.items():
+        reference.GetSegmentation().SetConversionParameter(name, value)
     if moved:
         reference.SetAndObserveTransformNodeID(add_transform(to_world).GetID())
     size = slicer.mrmlScene.GetNumberOfNodes()

@@ -341,6 +341,17 @@ def test_a_segmentation_of_another_grid_is_refused_before_the_run(border, volume
     border.checkOutput(node, volume_node, "NEW")
 
 
+@pytest.mark.parametrize("mode", ["ADD", "REPLACE", "MERGE"])
+def test_what_was_moved_for_good_since_is_not_undone(border, volume_node, mode):
+    node = first_result(border, volume_node).segmentationNode
+    written = border.writeLabelmap(labels_of(border, volume_node, FIRST), volume_node, node, mode=mode)
+    assert written.snapshot.obstacle() is None
+    node.SetAndObserveTransformNodeID(add_transform(ijk_to_ras(rotation(20, 5), (1, 1, 1), (10, 20, 30))).GetID())
+    assert written.snapshot.obstacle() is None  # the transform can be taken away again
+    node.HardenTransform()
+    assert "edited" in written.snapshot.obstacle()
+
+
 def test_what_reaches_beyond_the_volume_is_united_and_stays(border, volume_node):
     """A segment drawn on a larger scan of the same lattice, such as by the Segment Editor with another source."""
     larger = add_volume(OBLIQUE @ ijk_to_ras(np.eye(3), (1, 1, 1), (-1, 0, -2)), name="larger")

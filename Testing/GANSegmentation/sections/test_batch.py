@@ -260,7 +260,16 @@ def test_the_chosen_model_is_used_and_without_one_the_modality_chooses(panel, ou
     panel.ui.batchOutputEdit.currentPath = str(output.with_name("by modality"))
     start(panel)
     assert asked == ["tiny-liver", None]
-    # Neither NRRD nor NIfTI says its modality, and two models could be meant: no case can be done, so none is tried.
+    status, _found, toolTip = of(rows_of(panel), "b")  # NIfTI does not say its modality
+    assert status == "failed"
+    assert "several models could be meant" in toolTip
+
+
+def test_a_folder_in_which_nothing_says_what_it_is_is_refused_at_once(panel, scans, output):
+    (scans / "a.nrrd").unlink()
+    (scans / "c.nrrd").unlink()  # NRRD may say its modality; NIfTI never does
+    panel.parameters.modelId = ""
+    start(panel)
     assert rows_of(panel) == {}
     assert "several models could be meant" in panel.ui.stageLabel.text
 

@@ -223,6 +223,43 @@ def test_a_name_with_markup_is_shown_as_it_is():
     assert plain('<img src="//host/x">\nb') == "<p>&lt;img src=&quot;//host/x&quot;&gt;<br>b</p>"
 
 
+@pytest.fixture
+def rising(border, sequences):
+    """The proxy of a sequence of two frames, the second 10 mm higher; the liver is 5 to 15 mm above the first slice."""
+    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "rising")
+    for number in range(2):
+        frame = add_scan("tiny", geometry=Geometry((16, 16, 6), (1.5, 1.5, 5.0), (-10.0, 20.0, 30.0 + 10 * number)))
+        sequence.SetDataNodeAtValue(frame, str(number))
+        slicer.mrmlScene.RemoveNode(frame)
+    browser.AddSynchronizedSequenceNode(sequence)
+    sequences.UpdateProxyNodesFromSequences(browser)
+    proxy = browser.GetProxyNode(sequence)
+    proxy.SetAttribute("DICOM.Modality", "CT")
+    yield (
+        proxy,
+        lambda number: (browser.SetSelectedItemNumber(number), sequences.UpdateProxyNodesFromSequences(browser)),
+    )
+
+
+@pytest.mark.parametrize(("centre", "expected"), [(37.5, [[35, 40], []]), (47.5, [[45], [45, 50]])])
+def test_a_region_is_where_it_is_in_every_frame(widget, border, rising, centre, expected):
+    from GANSegmentationPanel.jobs.options import SegmentOptions
+
+    proxy, show = rising
+    roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "roi")
+    roi.SetCenter(0, -30, centre)
+    roi.SetSize(200, 200, 10)
+    node = widget.logic.process(proxy, "tiny-liver", None, SegmentOptions(device="cpu", roi=roi, allFrames=True))
+    found = []
+    for number in range(2):
+        show(number)
+        geometry = border.geometryFromNode(proxy)
+        slices = np.flatnonzero(border.labelmapFromNode(node, geometry).array.any(axis=(1, 2)))
+        found.append([round(float((geometry.index_to_ras @ [0, 0, index, 1])[2])) for index in slices])
+    assert found == expected
+
+
 def test_the_seconds_of_a_sequence_are_those_of_all_frames(widget, border, sequences):
     from GANSegmentationPanel.jobs.options import SegmentOptions
 
