@@ -17,6 +17,7 @@ from ..volumes.files import READ_SUFFIXES, has_suffix, stem
 from .channels import Channels
 from .naming import Found, Names, Naming, doubtful_places, is_text, numbered, without_endings
 from .privacy import Redactor
+from .private_folder import PRIVATE_FOLDER
 from .references import find_reference
 from .series import FoundSeries, SeriesFinder
 
@@ -277,7 +278,8 @@ def _place_of(series: FoundSeries, folder: PurePosixPath, root: Path) -> PurePos
 
 
 def _walk(root: Path, skipped: set[Path], closed: list[OSError]) -> Iterator[tuple[Path, list[str]]]:
-    """Folders with the names of their files; links are followed, but no folder is entered twice.
+    """Folders with the names of their files; links are followed, but no folder is entered twice, and no output of a
+    batch: its masks are image files, but no scans.
 
     Those that cannot be listed go into `closed`: cases may lie in them, and nobody should believe there were none.
     """
@@ -286,6 +288,9 @@ def _walk(root: Path, skipped: set[Path], closed: list[OSError]) -> Iterator[tup
         folder = Path(parent)
         status = folder.stat()
         if (status.st_dev, status.st_ino) in seen or folder.resolve() in skipped:
+            folders.clear()
+            continue
+        if folder != root and PRIVATE_FOLDER in folders:  # the masks of another batch
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))

@@ -98,5 +98,5 @@ def _same_contents(case: Case, content: str) -> bool:
 
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
-        return " ".join(str(part)[:12] for part in value.values())
+        return " ".join(str(part)[:12] if key.endswith("sha256") else str(part) for key, part in value.items())
     return "not given" if value is None else str(value)

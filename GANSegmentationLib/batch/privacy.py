@@ -39,6 +39,7 @@ _NOBODY = frozenset(
 )
 """Words in the place of a name that name nobody, and that messages need."""
 
+_LETTERS_OR_DIGITS = re.compile(r"\d+|\D+")
 _GAP = r"[\W_]{0,3}"
 _SOME_GAP = r"[\W_]{1,3}"
 _TRANSLITERATED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe", "å": "aa"})
@@ -174,7 +175,8 @@ def _words(text: str, *, digits: bool = False) -> list[str]:
 def _identifiers(value: str) -> Iterator[str]:
     for text in dict.fromkeys(unicodedata.normalize(form, value.strip()) for form in ("NFC", "NFD")):
         if len(text) >= 3 and text.casefold() not in _NOBODY:
-            parts = [re.escape(part) for part in _words(text, digits=True)]
+            # PX778812 may be PX-778812 in the name of a folder, too.
+            parts = [re.escape(part) for word in _words(text, digits=True) for part in _LETTERS_OR_DIGITS.findall(word)]
             if parts:
                 yield _bounded(_GAP.join(parts), len(text))
 
@@ -189,6 +191,8 @@ def _dates(value: str) -> Iterator[str]:
         if month[0] == "0" or day[0] == "0":  # 2.8.1964, never without anything in between
             parts = [part.removeprefix("0") if part != year else part for part in order]
             yield rf"(?<!\d){_SOME_GAP.join(parts)}(?!\d)"
+    for order in ((day, month, year[2:]), (year[2:], month, day), (month, day, year[2:])):
+        yield rf"(?<!\d){_GAP.join(order)}(?!\d)"
 
 
 def _bounded(pattern: str, length: int) -> str:

@@ -207,8 +207,16 @@ class _Batch:
 
     def _in_the_way(self, planned: Planned) -> GANSegmentationError | None:
         target = self._target(planned.case.name)
-        if planned.owns_mask or not target.exists():
-            return None
+        try:
+            if planned.owns_mask or not target.exists():
+                return None
+        except OSError as error:
+            return GANSegmentationError(
+                "file_error",
+                f"The mask cannot have the name of its scan: {error.strerror}.",
+                cause="The name is too long for the output's drive once the ending of the mask is added.",
+                action="Rename the scan and give the command again with --retry-failed, or use --names pseudonyms.",
+            )
         return GANSegmentationError(
             "file_exists",
             f"There is a {target.name} in the place of the mask, and it is not of this batch.",

@@ -20,8 +20,9 @@ def redactor() -> Redactor:
     "text",
     [
         *("MUSTERMANN_ERIKA", "erika.mustermann", "ErikaMustermann2020", "x-mustermann-ct", "CT of Erika"),
-        *("AB-1234/7", "ab12347", "AB_1234_7.dcm", "scan-AB-1234-7-portal"),
+        *("AB-1234/7", "ab12347", "AB_1234_7.dcm", "scan-AB-1234-7-portal", "AB1234.7", "AB 1234-7"),
         *("19640812", "1964-08-12", "12.08.1964", "born 08/12/1964", "p_12081964_ct"),
+        *("12-08-64", "120864", "640812_CT", "08.12.64"),
     ],
 )
 def test_names_numbers_and_dates_are_found_in_the_forms_that_files_have(redactor, text):

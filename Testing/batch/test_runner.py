@@ -368,3 +368,29 @@ def test_a_batch_of_which_no_case_can_have_a_model_is_refused_before_the_first(t
     run.settings = WorkSettings(models=str(mr_models), device="cpu")  # now one can, and the other fails alone
     summary = run(replace(options, models=mr_models))
     assert {case.case.partition("/")[0]: case.status for case in summary.cases} == {"mr": "done", "pet": "failed"}
+
+
+# Names
+
+
+def test_a_name_that_is_too_long_for_its_mask_fails_alone(options, run):
+    long = "n" * 247  # with .nii it is a name, with .seg.nrrd none
+    write_volume(tiny_scan(), options.input / f"{long}.nii")
+    summary = run(options)
+    assert {case.case: case.status for case in summary.cases if case.status != "done"} == {long: "failed"}
+    (failed,) = summary.of_status("failed")
+    assert "too long" in failed.error["message"] and "--names pseudonyms" in str(failed.error)
+    assert len(summary.of_status("done")) == len(CASES)
+
+
+def test_the_output_of_another_batch_within_the_input_holds_no_scans(options, run):
+    run(replace(options, output=options.input / "earlier", format="nii.gz"))
+    assert sorted(each.case.name for each in plan_batch(options).cases) == CASES
+
+
+def test_settings_that_differ_are_told_in_full(options, run, tmp_path):
+    run(options)
+    other = write_tiny_package(tmp_path / "other.ganseg", id="a-model-with-a-long-name")
+    with pytest.raises(GANSegmentationError) as caught:
+        run(replace(options, package=other))
+    assert "a-model-with-a-long-name 1.0.0" in str(caught.value)
