@@ -15,6 +15,7 @@ from ..errors import GANSegmentationError
 from ..volumes.dicom_choice import fitting
 from ..volumes.files import READ_SUFFIXES, has_suffix, stem
 from .channels import Channels
+from .ledger import LEDGER_NAME, read_history
 from .naming import Found, Names, Naming, doubtful_places, is_text, numbered, without_endings
 from .privacy import Redactor
 from .private_folder import PRIVATE_FOLDER
@@ -278,24 +279,33 @@ def _place_of(series: FoundSeries, folder: PurePosixPath, root: Path) -> PurePos
 
 
 def _walk(root: Path, skipped: set[Path], closed: list[OSError]) -> Iterator[tuple[Path, list[str]]]:
-    """Folders with the names of their files; links are followed, but no folder is entered twice, and no output of a
-    batch: its masks are image files, but no scans.
+    """Folders with the names of their files, but for the masks of a batch, which are image files and no scans; links
+    are followed, but no folder is entered twice.
 
     Those that cannot be listed go into `closed`: cases may lie in them, and nobody should believe there were none.
     """
     seen: set[tuple[int, int]] = set()
+    masks: set[Path] = set()
     for parent, folders, files in os.walk(root, followlinks=True, onerror=closed.append):
         folder = Path(parent)
         status = folder.stat()
         if (status.st_dev, status.st_ino) in seen or folder.resolve() in skipped:
             folders.clear()
             continue
-        if folder != root and PRIVATE_FOLDER in folders:  # the masks of another batch
-            folders.clear()
-            continue
         seen.add((status.st_dev, status.st_ino))
+        if PRIVATE_FOLDER in folders:
+            masks |= _masks_of_batch(folder)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield folder, sorted(name for name in files if not name.startswith("."))
+        yield folder, sorted(name for name in files if not name.startswith(".") and folder / name not in masks)
+
+
+def _masks_of_batch(output: Path) -> set[Path]:
+    """The masks in the output folder of a batch, as its ledger has them; scans may lie beside them."""
+    try:
+        cases = read_history(output / LEDGER_NAME).cases.values()
+    except GANSegmentationError:  # of another version, or damaged: then nothing is known to be a mask
+        return set()
+    return {output / case.outcome["output"] for case in cases if case.outcome and case.outcome.get("output")}
 
 
 def _is_special(path: Path) -> bool:

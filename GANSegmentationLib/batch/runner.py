@@ -120,7 +120,7 @@ def run_batch(
         sweep(private)
         check_settings(read_history(options.output / LEDGER_NAME).settings, settings)
         planned, found = _planned(options, pseudonym_key(private))
-        _check_models(options, found.cases)
+        _check_models(options, [each.case for each in planned.cases if each.why])
         run = secrets.token_hex(4)
         staging = make_staging(private, run)
         if started is not None:

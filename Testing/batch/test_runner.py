@@ -368,6 +368,8 @@ def test_a_batch_of_which_no_case_can_have_a_model_is_refused_before_the_first(t
     run.settings = WorkSettings(models=str(mr_models), device="cpu")  # now one can, and the other fails alone
     summary = run(replace(options, models=mr_models))
     assert {case.case.partition("/")[0]: case.status for case in summary.cases} == {"mr": "done", "pet": "failed"}
+    again = run(options)  # nothing is to do, so no model is wanted
+    assert {case.status for case in again.cases} == {"done", "failed"}
 
 
 # Names
@@ -383,9 +385,11 @@ def test_a_name_that_is_too_long_for_its_mask_fails_alone(options, run):
     assert len(summary.of_status("done")) == len(CASES)
 
 
-def test_the_output_of_another_batch_within_the_input_holds_no_scans(options, run):
+def test_masks_of_another_batch_within_the_input_are_no_scans_but_what_lies_beside_them_is(options, run):
     run(replace(options, output=options.input / "earlier", format="nii.gz"))
     assert sorted(each.case.name for each in plan_batch(options).cases) == CASES
+    write_volume(tiny_scan(), options.input / "earlier" / "site-0" / "new.nii.gz")
+    assert sorted(each.case.name for each in plan_batch(options).cases) == ["earlier/site-0/new", *CASES]
 
 
 def test_settings_that_differ_are_told_in_full(options, run, tmp_path):
